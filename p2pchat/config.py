@@ -1,0 +1,140 @@
+"""The settings in force, each with where it came from.
+
+Built once at the edge (file < environment < `--set`) and handed down as a value; nothing reads a
+global. Every key needs a reason why no default can be right for everybody.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from p2pchat.errors import Usage
+
+__all__ = [
+    "ApiConfig", "Config", "DhtConfig", "FilesConfig", "LanConfig", "MailboxConfig", "NetConfig",
+    "load",
+]  # fmt: skip
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class NetConfig(_Section, frozen=True, kw_only=True):
+    """`stun`, `turn`: URLs, empty = none. `interfaces`: names, empty = all; ["lo"] keeps all here."""
+
+    stun: list[str] = []
+    turn: list[str] = []
+    interfaces: list[str] = []
+
+
+class LanConfig(_Section, frozen=True, kw_only=True):
+    enabled: bool = True
+
+
+class DhtConfig(_Section, frozen=True, kw_only=True):
+    """`bootstrap`: host:port of the nodes to start from."""
+
+    enabled: bool = True
+    bootstrap: list[str] = []
+
+
+class MailboxConfig(_Section, frozen=True, kw_only=True):
+    url: str = ""
+
+
+class FilesConfig(_Section, frozen=True, kw_only=True):
+    """`dir`: where downloads go, empty = ~/Downloads. `direct`: also TCP between hosts of a LAN."""
+
+    dir: str = ""
+    direct: bool = False
+
+
+class ApiConfig(_Section, frozen=True, kw_only=True):
+    """`port`: TCP port of the local API on loopback, 0 = Unix socket only."""
+
+    port: int = 0
+
+
+class Config(_Section, frozen=True, kw_only=True):
+    net: NetConfig = NetConfig()
+    lan: LanConfig = LanConfig()
+    dht: DhtConfig = DhtConfig()
+    mailbox: MailboxConfig = MailboxConfig()
+    files: FilesConfig = FilesConfig()
+    api: ApiConfig = ApiConfig()
+    # section.key -> "default", "file", "environment" or "--set"
+    sources: dict[str, str] = {}
+
+
+_SECTIONS = tuple(field for field in Config.__struct_fields__ if field != "sources")
+
+
+def keys() -> dict[str, object]:
+    """All keys as `section.key` with their defaults."""
+    defaults = Config()
+    return {
+        f"{section}.{key}": getattr(getattr(defaults, section), key)
+        for section in _SECTIONS
+        for key in getattr(defaults, section).__struct_fields__
+    }
+
+
+def load(
+    file: Path | None,
+    environment: Mapping[str, str] = os.environ,
+    settings: Sequence[str] = (),
+) -> Config:
+    """The settings in force. `settings` are `section.key=value`, the value in TOML or a bare word.
+
+    Raises Usage `config-malformed`, naming the file or key.
+    """
+    known = keys()
+    values: dict[str, dict[str, object]] = {section: {} for section in _SECTIONS}
+    sources = dict.fromkeys(known, "default")
+
+    def put(name: str, value: object, source: str) -> None:
+        if name not in known:
+            raise _malformed(f"unknown setting {name!r}", f"known are {', '.join(known)}")
+        section, key = name.split(".")
+        values[section][key] = value
+        sources[name] = source
+
+    if file is not None and file.exists():
+        try:
+            document = tomllib.loads(file.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise _malformed(f"cannot read {file}: {error}", "mend the file or move it") from error
+        for section, table in document.items():
+            if not isinstance(table, dict):
+                raise _malformed(f"{file}: {section!r} is not a section", "write [section] headers")
+            for key, value in table.items():
+                put(f"{section}.{key}", value, "file")
+    for name in known:
+        variable = "P2PCHAT_" + name.replace(".", "_").upper()
+        if variable in environment:
+            put(name, _value(environment[variable]), "environment")
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise _malformed(f"{setting!r} has no '='", "write --set section.key=value")
+        put(name.strip(), _value(text), "--set")
+    try:
+        return msgspec.convert({**values, "sources": sources}, Config)
+    except msgspec.ValidationError as error:
+        raise _malformed(f"setting of the wrong type: {error}", "see p2pchat config") from error
+
+
+def _value(text: str) -> object:
+    """A TOML value; what is none is taken as a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _malformed(message: str, hint: str) -> Usage:
+    return Usage("config-malformed", message, hint)

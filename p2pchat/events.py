@@ -1,0 +1,168 @@
+"""What the node tells its faces: frozen values that become one JSON object each.
+
+The field names and meanings are a contract with scripts (README, "Events"): add, never change.
+Times are RFC 3339, UTC, milliseconds. Ids are lower-case base32 of 32 bytes (52 characters).
+"""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "Delivered",
+    "Done",
+    "Event",
+    "Failure",
+    "InviteReady",
+    "Joined",
+    "Message",
+    "Note",
+    "Peer",
+    "ReplyReady",
+    "Share",
+    "Sync",
+    "Transfer",
+    "as_json",
+    "rfc3339",
+]  # fmt: skip
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    pass
+
+
+class InviteReady(_Event, frozen=True, kw_only=True, tag="invite"):
+    """An invite waits. `expires` is RFC 3339."""
+
+    blob: str
+    expires: str
+    invite: str
+    room: str | None = None
+
+
+class ReplyReady(_Event, frozen=True, kw_only=True, tag="reply"):
+    """The blob to paste back to the inviter."""
+
+    blob: str
+
+
+class Peer(_Event, frozen=True, kw_only=True, tag="peer"):
+    """A link to a person comes or goes."""
+
+    peer: str
+    name: str
+    state: Literal["connecting", "connected", "disconnected"]
+    via: str | None = None
+    path: Literal["direct", "relayed"] | None = None
+    time: str | None = None
+    reason: str | None = None
+
+
+class Joined(_Event, frozen=True, kw_only=True, tag="joined"):
+    """We, or somebody else, became a member of `room`. `members` are peer ids."""
+
+    room: str
+    name: str
+    members: list[str]
+    invite: str | None = None
+
+
+class Message(_Event, frozen=True, kw_only=True, tag="message"):
+    """One message of the journal, decrypted. `author` is a peer id."""
+
+    room: str
+    id: str
+    author: str
+    name: str
+    time: str
+    text: str
+    reply_to: str | None = None
+    edited: bool = False
+
+
+class Delivered(_Event, frozen=True, kw_only=True, tag="delivered"):
+    """`peer` has message `id` on disk."""
+
+    room: str
+    id: str
+    peer: str
+
+
+class Share(_Event, frozen=True, kw_only=True, tag="share"):
+    """Files offered as `magnet`. `size` is the plaintext's, in bytes."""
+
+    id: str
+    name: str
+    size: int
+    magnet: str
+    room: str | None = None
+    author: str | None = None
+    time: str | None = None
+
+
+class Transfer(_Event, frozen=True, kw_only=True, tag="transfer"):
+    """Progress of a share. `done`, `total` in bytes, `rate` in bytes/s, `peers` a count.
+
+    `transports` counts libtorrent's peers by what carries them: {"webrtc": 1}.
+    """
+
+    id: str
+    done: int
+    total: int
+    rate: int
+    peers: int
+    state: Literal[
+        "metadata", "downloading", "verifying", "complete", "seeding", "paused", "failed"
+    ]
+    path: str | None = None
+    name: str | None = None
+    transports: dict[str, int] | None = None
+
+
+class Sync(_Event, frozen=True, kw_only=True, tag="sync"):
+    """How far this node and `peer` differ in `room`, counted from heads."""
+
+    room: str
+    peer: str
+    behind: int
+    ahead: int
+    state: Literal["comparing", "pulling", "in-sync"]
+
+
+class Note(_Event, frozen=True, kw_only=True, tag="note"):
+    """A sentence for people: what is being tried, what was noticed. Scripts ignore it."""
+
+    text: str
+
+
+class Failure(_Event, frozen=True, kw_only=True, tag="error"):
+    code: str
+    message: str
+    hint: str
+
+
+class Done(_Event, frozen=True, kw_only=True, tag="done", omit_defaults=False):
+    """The last line of every run."""
+
+    ok: bool
+    exit: int
+
+
+Event = (
+    InviteReady | ReplyReady | Peer | Joined | Message | Delivered | Share | Transfer | Sync
+    | Note | Failure | Done
+)  # fmt: skip
+
+
+def as_json(event: msgspec.Struct) -> dict[str, object]:
+    """The JSON object of an event: `{"v":1, "event":…, …}`; absent fields are left out."""
+    fields = msgspec.to_builtins(event)
+    assert isinstance(fields, dict)
+    return {"v": 1, **fields}
+
+
+def rfc3339(seconds: float) -> str:
+    """`seconds` since 1970 as `2026-01-02T03:04:05.678Z`."""
+    stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return stamp.replace("+00:00", "Z")
