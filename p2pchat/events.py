@@ -9,54 +9,13 @@ from typing import Literal
 
 import msgspec
 
-__all__ = [
-    "Delivered",
-    "Done",
-    "Event",
-    "Failure",
-    "InviteReady",
-    "Joined",
-    "Message",
-    "Note",
-    "Peer",
-    "ReplyReady",
-    "Share",
-    "Sync",
-    "Transfer",
-    "as_json",
-    "rfc3339",
-]  # fmt: skip
-
-
-class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
-    pass
-
-
-class InviteReady(_Event, frozen=True, kw_only=True, tag="invite"):
-    """An invite waits. `expires` is RFC 3339."""
-
-    blob: str
-    expires: str
-    invite: str
-    room: str | None = None
-
-
-class ReplyReady(_Event, frozen=True, kw_only=True, tag="reply"):
-    """The blob to paste back to the inviter."""
-
-    blob: str
-
-
-class Peer(_Event, frozen=True, kw_only=True, tag="peer"):
-    """A link to a person comes or goes."""
-
-    peer: str
-    name: str
-    state: Literal["connecting", "connected", "disconnected"]
+__all__ = ["Delivered","Done","Event","Failure","Identity","InviteReady","Joined","Member","Message","Note","Peer","ReplyReady","RoomRow","Setting","Share","Status","Sync","Transfer","as_json","rfc3339"]
     via: str | None = None
     path: Literal["direct", "relayed"] | None = None
     time: str | None = None
     reason: str | None = None
+    verified: bool | None = None
+    last_seen: str | None = None
 
 
 class Joined(_Event, frozen=True, kw_only=True, tag="joined"):
@@ -136,6 +95,58 @@ class Note(_Event, frozen=True, kw_only=True, tag="note"):
     text: str
 
 
+class Identity(_Event, frozen=True, kw_only=True, tag="identity"):
+    """Who this profile is. `created` is true on the run that made it."""
+
+    peer: str
+    name: str
+    home: str
+    device: str
+    created: bool = False
+
+
+class Status(_Event, frozen=True, kw_only=True, tag="status"):
+    """The node in one row. `lan` says whether discovery on the network works; counts elsewhere."""
+
+    peer: str
+    name: str
+    home: str
+    running: bool
+    pid: int | None = None
+    uptime_s: int | None = None
+    connected: int = 0
+    contacts: int = 0
+    rooms: int = 0
+    invites: int = 0
+    entries: int = 0
+    lan: bool = False
+
+
+class RoomRow(_Event, frozen=True, kw_only=True, tag="room"):
+    """One room. `entries` counts the journal's, `time` is the newest message's."""
+
+    room: str
+    name: str
+    kind: Literal["direct", "group"]
+    members: int
+    entries: int = 0
+    time: str | None = None
+
+
+class Member(_Event, frozen=True, kw_only=True, tag="member"):
+    room: str
+    peer: str
+    name: str
+    online: bool = False
+    me: bool = False
+
+
+class Setting(_Event, frozen=True, kw_only=True, tag="setting"):
+    key: str
+    value: object
+    source: str
+
+
 class Failure(_Event, frozen=True, kw_only=True, tag="error"):
     code: str
     message: str
@@ -149,15 +160,7 @@ class Done(_Event, frozen=True, kw_only=True, tag="done", omit_defaults=False):
     exit: int
 
 
-Event = (
-    InviteReady | ReplyReady | Peer | Joined | Message | Delivered | Share | Transfer | Sync
-    | Note | Failure | Done
-)  # fmt: skip
-
-
-def as_json(event: msgspec.Struct) -> dict[str, object]:
-    """The JSON object of an event: `{"v":1, "event":…, …}`; absent fields are left out."""
-    fields = msgspec.to_builtins(event)
+Event = (InviteReady | ReplyReady | Peer | Joined | Message | Delivered | Share | Transfer | Sync | Identity | Status | RoomRow | Member | Setting | Note | Failure | Done)
     assert isinstance(fields, dict)
     return {"v": 1, **fields}
 
