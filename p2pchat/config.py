@@ -24,7 +24,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class NetConfig(_Section, frozen=True, kw_only=True):
-    """`stun`, `turn`: URLs, empty = none. `interfaces`: names, empty = all, ["lo"] = this machine."""
+    """`stun`, `turn`: URLs, empty = none. `interfaces`: names, empty = all of them."""
 
     stun: list[str] = []
     turn: list[str] = []

@@ -9,7 +9,55 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Delivered","Done","Event","Failure","Identity","InviteReady","Joined","Member","Message","Note","Peer","ReplyReady","RoomRow","Setting","Share","Status","Sync","Transfer","as_json","rfc3339"]
+__all__ = [
+    "Delivered",
+    "Done",
+    "Event",
+    "Failure",
+    "Identity",
+    "InviteReady",
+    "Joined",
+    "Member",
+    "Message",
+    "Note",
+    "Peer",
+    "ReplyReady",
+    "RoomRow",
+    "Setting",
+    "Share",
+    "Status",
+    "Sync",
+    "Transfer",
+    "as_json",
+    "rfc3339",
+]
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    pass
+
+
+class InviteReady(_Event, frozen=True, kw_only=True, tag="invite"):
+    """An invite waits. `expires` is RFC 3339."""
+
+    blob: str
+    expires: str
+    invite: str
+    room: str | None = None
+
+
+class ReplyReady(_Event, frozen=True, kw_only=True, tag="reply"):
+    """The blob to paste back to the inviter."""
+
+    blob: str
+
+
+class Peer(_Event, frozen=True, kw_only=True, tag="peer"):
+    """A link to a person comes or goes."""
+
+    peer: str
+    name: str
+    state: Literal["connecting", "connected", "disconnected"]
     via: str | None = None
     path: Literal["direct", "relayed"] | None = None
     time: str | None = None
@@ -160,7 +208,30 @@ class Done(_Event, frozen=True, kw_only=True, tag="done", omit_defaults=False):
     exit: int
 
 
-Event = (InviteReady | ReplyReady | Peer | Joined | Message | Delivered | Share | Transfer | Sync | Identity | Status | RoomRow | Member | Setting | Note | Failure | Done)
+Event = (
+    InviteReady
+    | ReplyReady
+    | Peer
+    | Joined
+    | Message
+    | Delivered
+    | Share
+    | Transfer
+    | Sync
+    | Identity
+    | Status
+    | RoomRow
+    | Member
+    | Setting
+    | Note
+    | Failure
+    | Done
+)
+
+
+def as_json(event: msgspec.Struct) -> dict[str, object]:
+    """The JSON object of an event: `{"v":1, "event":…, …}`; absent fields are left out."""
+    fields = msgspec.to_builtins(event)
     assert isinstance(fields, dict)
     return {"v": 1, **fields}
 
