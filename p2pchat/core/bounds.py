@@ -1,0 +1,67 @@
+"""Every size, count and rate that a peer controls, with the reason for its bound."""
+
+__all__ = [
+    "AFTER_MAX",
+    "BODY_BYTES_MAX",
+    "CLOCK_PULL_MS",
+    "FRAME_BYTES_MAX",
+    "HANDSHAKE_BYTES_MAX",
+    "HANDSHAKE_S",
+    "HEADER_BYTES_MAX",
+    "HEADS_MAX",
+    "OUTSTANDING_BYTES",
+    "RECIPIENTS_MAX",
+    "RUN_BYTES",
+    "RUN_ENTRIES_MAX",
+    "SDP_BYTES_MAX",
+    "TEXT_BYTES_MAX",
+    "TIME_MAX_MS",
+    "TIME_MIN_MS",
+    "WANTS_MAX",
+]
+
+TEXT_BYTES_MAX = 65_536
+"""UTF-8 bytes of one message; more goes as a file."""
+
+BODY_BYTES_MAX = TEXT_BYTES_MAX + 64
+"""A sealed body: the text, 16 of salt, 16 of tag, and its MessagePack framing."""
+
+HEADER_BYTES_MAX = 512
+"""The widest header (four `after`, an epoch) takes 365."""
+
+AFTER_MAX = 4
+"""Causes named by one entry: enough to tie chains together, little enough to carry along."""
+
+RUN_BYTES = 65_536
+"""Headers and bodies of one run, unless its single entry is larger."""
+
+RUN_ENTRIES_MAX = 1_024
+"""Entries of one run; 150 bytes each at the least, so the size binds first."""
+
+FRAME_BYTES_MAX = 262_144
+"""One frame: a run of one entry of the largest body fits several times."""
+
+HEADS_MAX = 4_096
+"""Chains told in one heads frame."""
+
+WANTS_MAX = 4_096
+"""Wants that a peer may have waiting here; each costs a disk read."""
+
+OUTSTANDING_BYTES = 262_144
+"""Runs that a sender has on the way before their commit is acknowledged."""
+
+HANDSHAKE_BYTES_MAX = 4_096
+HANDSHAKE_S = 10.0
+"""What somebody unproven may cost us."""
+
+CLOCK_PULL_MS = 60_000
+"""How far ahead of the wall remote clocks may pull ours."""
+
+TIME_MIN_MS = 1_577_836_800_000  # 2020-01-01
+TIME_MAX_MS = 7_258_118_400_000  # 2200-01-01
+
+RECIPIENTS_MAX = 4_096
+"""Members that one epoch is sealed to; 200 bytes each."""
+
+SDP_BYTES_MAX = 8_192
+"""A WebTorrent offer; libtorrent's take 1 to 2 KB."""

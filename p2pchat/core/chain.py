@@ -1,0 +1,297 @@
+"""The chains of one room: what is known of each author's log, and what may be added to it.
+
+Decides whether a run of entries continues a chain (docs/protocol.md, 8: Acceptance), and writes our
+own entries. Heads move when a run is accepted; the caller commits it and, if that fails, loads the
+room anew. Keeps heads, certificates and epoch keys only: entries live in the store.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+from p2pchat.core import sealing
+from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX
+from p2pchat.core.entry import (
+    DEVICE,
+    EPOCH,
+    MESSAGE,
+    VERSION,
+    Entry,
+    EpochBody,
+    Header,
+    body_hash,
+    chain_id,
+    decode_body,
+    entry_id,
+    parse_header,
+    signature_holds,
+    statement,
+)
+from p2pchat.core.identity import Certificate, Identity, Random
+
+__all__ = ["CHAINS_MAX", "Accepted", "Chains", "Head", "Verdict"]
+
+CHAINS_MAX = 16_384
+"""Chains of one room: a member could invent incarnations without end."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(slots=True)
+class Head:
+    """The newest entry of a chain."""
+
+    seq: int
+    id: bytes
+    device: bytes
+    time: int
+
+
+class Verdict(Enum):
+    """Why a run was not taken."""
+
+    KNOWN = "known"
+    GAP = "gap"
+    FORKED = "forked"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """New entries of one chain, in order, ready to be committed."""
+
+    entries: tuple[Entry, ...]
+
+
+class Chains:
+    """What this node knows of one room."""
+
+    def __init__(self, room: bytes, members: frozenset[bytes]) -> None:
+        self.room = room
+        self.members = members
+        self.heads: dict[bytes, Head] = {}
+        self.certificates: dict[bytes, Certificate] = {}
+        """device key -> certificate of a member's device"""
+        self.epochs: dict[bytes, bytes] = {}
+        """epoch id -> key, of those that we can open"""
+        self.forked: set[bytes] = set()
+        self._covered: dict[bytes, bytes] = {}
+        self._digest: bytes | None = None
+
+    @property
+    def total(self) -> int:
+        """Entries known."""
+        return sum(head.seq + 1 for head in self.heads.values())
+
+    def digest(self) -> bytes:
+        """Of all heads: equal on two nodes exactly when they have the same entries."""
+        if self._digest is None:
+            hasher = hashlib.sha256()
+            for chain, head in sorted(self.heads.items()):
+                hasher.update(chain + head.seq.to_bytes(8, "big") + head.id)
+            self._digest = hasher.digest()
+        return self._digest
+
+    def seq(self, chain: bytes) -> int:
+        """Of the newest entry known in `chain`, -1 if none."""
+        head = self.heads.get(chain)
+        return head.seq if head else -1
+
+    def restore(self, chain: bytes, head: Head) -> None:
+        """Put in what the store holds."""
+        self.heads[chain] = head
+        self._digest = None
+
+    def certify(self, certificate: Certificate) -> None:
+        """Remember a device that the store, or an accepted entry, vouches for."""
+        self.certificates[certificate.device] = certificate
+
+    def name_of(self, device: bytes) -> str | None:
+        certificate = self.certificates.get(device)
+        return certificate.safe_name() if certificate else None
+
+    # -- taking in ---------------------------------------------------------------------------
+
+    def accept(
+        self, headers: Sequence[bytes], bodies: Sequence[bytes | None], signature: bytes
+    ) -> Accepted | Verdict:
+        """Check a run against what is known; on success the head has moved."""
+        parsed = [parse_header(raw) for raw in headers]
+        first = parsed[0]
+        if first is None or first.room != self.room:
+            return Verdict.BAD
+        chain = chain_id(self.room, first.device, first.incarnation)
+        if chain in self.forked:
+            return Verdict.FORKED
+        head = self.heads.get(chain)
+        seq, previous = (head.seq, head.id) if head else (-1, b"")
+        if first.seq > seq + 1:
+            return Verdict.GAP
+        if not head and len(self.heads) >= CHAINS_MAX:
+            return Verdict.BAD
+        entries: list[Entry] = []
+        expected = first.seq
+        for raw, header, body in zip(headers, parsed, bodies, strict=True):
+            if (
+                header is None
+                or header.seq != expected
+                or header.device != first.device
+                or header.incarnation != first.incarnation
+                or header.room != self.room
+            ):
+                return Verdict.BAD
+            expected += 1
+            if header.seq < seq:
+                continue
+            id_ = entry_id(raw)
+            if header.seq == seq:
+                if id_ != previous:
+                    self.forked.add(chain)
+                    return Verdict.FORKED
+                continue
+            if header.prev != previous:
+                if not entries:
+                    self.forked.add(chain)
+                    return Verdict.FORKED
+                return Verdict.BAD
+            if not _body_fits(header, body):
+                return Verdict.BAD
+            entries.append(Entry(id_, chain, header, raw, body, None))
+            previous = id_
+        if not entries:
+            return Verdict.KNOWN
+        entries[-1] = msgspec.structs.replace(entries[-1], signature=signature)
+        if not signature_holds(entries[-1]):
+            return Verdict.BAD
+        certificates = self._certificates_in(entries)
+        if certificates is None:
+            return Verdict.BAD
+        for certificate in certificates:
+            self.certify(certificate)
+        self._advance(entries[-1])
+        return Accepted(tuple(entries))
+
+    def _certificates_in(self, entries: Sequence[Entry]) -> list[Certificate] | None:
+        """Those that `entries` bring, or None if their device is no member's."""
+        found: list[Certificate] = []
+        for entry in entries:
+            if entry.header.seq == 0 and entry.header.kind != DEVICE:
+                return None
+            if entry.header.kind != DEVICE:
+                continue
+            certificate = decode_body(DEVICE, entry.body or b"")
+            if (
+                not isinstance(certificate, Certificate)
+                or certificate.device != entry.header.device
+                or certificate.person not in self.members
+                or not certificate.holds()
+            ):
+                return None
+            found.append(certificate)
+        if not found and entries[0].header.device not in self.certificates:
+            return None
+        return found
+
+    def open_epoch(self, entry: Entry, identity: Identity) -> bytes | None:
+        """The id of the epoch that `entry` brings, if it is one that we can open; then it is kept.
+
+        An epoch whose recipients are not all members is nobody's: it would leak what is written.
+        """
+        header = entry.header
+        body = decode_body(EPOCH, entry.body or b"") if header.kind == EPOCH else None
+        if not isinstance(body, EpochBody):
+            return None
+        if any(recipient.person not in self.members for recipient in body.recipients):
+            return None
+        key = sealing.open_epoch(self.room, header.epoch, body, identity)
+        if key is None:
+            return None
+        self.epochs[header.epoch] = key
+        return header.epoch
+
+    def read(self, entry: Entry) -> msgspec.Struct | None:
+        """The body in the clear; None if deleted, sealed under an unknown epoch, or malformed."""
+        header, body = entry.header, entry.body
+        if body is None:
+            return None
+        if header.kind >= MESSAGE:
+            key = self.epochs.get(header.epoch)
+            body = sealing.open_body(key, body, header) if key else None
+        return decode_body(header.kind, body) if body is not None else None
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def write(
+        self,
+        identity: Identity,
+        incarnation: bytes,
+        *,
+        time: int,
+        kind: int,
+        body: msgspec.Struct,
+        random: Random,
+        epoch: bytes = b"",
+    ) -> Entry:
+        """Our own next entry, signed; the head has moved.
+
+        `epoch` is the id of an epoch that we hold the key of; empty for a device entry.
+        """
+        chain = chain_id(self.room, identity.device, incarnation)
+        seq = self.seq(chain) + 1
+        stored = _encode(body)
+        if kind >= MESSAGE:
+            where = sealing.place(self.room, identity.device, incarnation, seq, kind)
+            stored = sealing.seal_body(self.epochs[epoch], stored, where, random)
+        assert len(stored) <= BODY_BYTES_MAX
+        header = Header(
+            version=VERSION,
+            room=self.room,
+            device=identity.device,
+            incarnation=incarnation,
+            seq=seq,
+            prev=self.heads[chain].id if seq else b"",
+            after=self._causes(chain),
+            time=time,
+            kind=kind,
+            epoch=epoch,
+            length=len(stored),
+            body_hash=body_hash(stored),
+        )
+        raw = _encode(header)
+        id_ = entry_id(raw)
+        entry = Entry(id_, chain, header, raw, stored, identity.sign(statement(id_)))
+        self._advance(entry)
+        return entry
+
+    def writing_epoch(self) -> bytes | None:
+        """The epoch to write under: the greatest id that we can open (all writers agree)."""
+        return max(self.epochs, default=None)
+
+    def _causes(self, own: bytes) -> tuple[bytes, ...]:
+        """Newest heads of other chains that our chain does not name yet, at most four."""
+        fresh = sorted(
+            (
+                (head.time, chain, head.id)
+                for chain, head in self.heads.items()
+                if chain != own and self._covered.get(chain) != head.id
+            ),
+            reverse=True,
+        )[:AFTER_MAX]
+        for _, chain, id_ in fresh:
+            self._covered[chain] = id_
+        return tuple(sorted(id_ for _, _, id_ in fresh))
+
+    def _advance(self, entry: Entry) -> None:
+        header = entry.header
+        self.heads[entry.chain] = Head(header.seq, entry.id, header.device, header.time)
+        self._digest = None
+
+
+def _body_fits(header: Header, body: bytes | None) -> bool:
+    if body is None:
+        # Only what a person may delete may be missing: what proves membership may not.
+        return header.kind >= MESSAGE
+    return len(body) == header.length and body_hash(body) == header.body_hash

@@ -1,0 +1,169 @@
+"""One entry of the journal: a signed header, and its body apart (docs/protocol.md, 8).
+
+The id covers the header as received; the signature signs the id and is not part of it, since one
+message has many valid Ed25519 signatures and must not look like a fork. The body may go missing
+(deleted) and the chain still verifies.
+"""
+
+import hashlib
+
+import msgspec
+
+from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX, HEADER_BYTES_MAX
+from p2pchat.core.clock import in_bounds
+from p2pchat.core.identity import Certificate, digest, signed_by
+
+__all__ = [
+    "DEVICE",
+    "EPOCH",
+    "MESSAGE",
+    "SHARE",
+    "VERSION",
+    "Entry",
+    "EpochBody",
+    "Header",
+    "MessageBody",
+    "ShareBody",
+    "body_hash",
+    "chain_id",
+    "decode_body",
+    "entry_id",
+    "parse_header",
+    "signature_holds",
+    "statement",
+]
+
+VERSION = 1
+DEVICE, EPOCH, MESSAGE, SHARE = 1, 2, 3, 4
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True):
+    """What is hashed and signed. `time` is a hybrid clock value, `length` that of the body."""
+
+    version: int
+    room: bytes
+    device: bytes
+    incarnation: bytes
+    seq: int
+    prev: bytes
+    after: tuple[bytes, ...]
+    time: int
+    kind: int
+    epoch: bytes
+    length: int
+    body_hash: bytes
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A header that passed `parse_header`, its bytes as received, and what goes with it.
+
+    `body` is as stored (sealed unless of a plain kind), None if deleted; `signature` is None inside
+    a run, where the last one vouches for all before it.
+    """
+
+    id: bytes
+    chain: bytes
+    header: Header
+    raw: bytes
+    body: bytes | None
+    signature: bytes | None
+
+
+class MessageBody(msgspec.Struct, frozen=True, array_like=True):
+    text: str
+    reply_to: bytes | None = None
+
+
+class ShareBody(msgspec.Struct, frozen=True, array_like=True):
+    share: bytes
+    name: str
+    size: int
+    magnet: str
+
+
+class Recipient(msgspec.Struct, frozen=True, array_like=True):
+    """One device's copy of an epoch key, sealed by HPKE to the prekey named."""
+
+    person: bytes
+    device: bytes
+    prekey: bytes
+    sealed: bytes
+
+
+class EpochBody(msgspec.Struct, frozen=True, array_like=True):
+    suite: int
+    parents: tuple[bytes, ...]
+    recipients: tuple[Recipient, ...]
+
+
+_BODIES: dict[int, type[msgspec.Struct]] = {
+    DEVICE: Certificate,
+    EPOCH: EpochBody,
+    MESSAGE: MessageBody,
+    SHARE: ShareBody,
+}
+_DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _BODIES.items()}
+_HEADER = msgspec.msgpack.Decoder(Header)
+_ENTRY = b"p2pchat/1/entry"
+_SIGNATURE = b"p2pchat/1/entry/signature"
+
+
+def entry_id(raw_header: bytes) -> bytes:
+    return hashlib.sha256(_ENTRY + raw_header).digest()
+
+
+def chain_id(room: bytes, device: bytes, incarnation: bytes) -> bytes:
+    return digest("chain", room, device, incarnation)[:16]
+
+
+def body_hash(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()
+
+
+def statement(id_: bytes) -> bytes:
+    """What an entry's signature signs."""
+    return _SIGNATURE + id_
+
+
+def signature_holds(entry: Entry) -> bool:
+    return entry.signature is not None and signed_by(
+        entry.header.device, statement(entry.id), entry.signature
+    )
+
+
+def parse_header(raw: bytes) -> Header | None:
+    """The header in `raw`, or None if it breaks a rule that needs no other entry to see."""
+    if len(raw) > HEADER_BYTES_MAX:
+        return None
+    try:
+        header = _HEADER.decode(raw)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    sizes = (
+        header.version == VERSION
+        and len(header.room) == len(header.device) == len(header.body_hash) == 32
+        and len(header.incarnation) == 8
+        and len(header.prev) == (32 if header.seq else 0)
+        and len(header.epoch) in (0, 32)
+        and len(header.after) <= AFTER_MAX
+        and all(len(cause) == 32 for cause in header.after)
+    )
+    ranges = (
+        0 <= header.seq < 1 << 63
+        and 0 <= header.kind < 1 << 31
+        and 0 <= header.length <= BODY_BYTES_MAX
+        and in_bounds(header.time)
+        and list(header.after) == sorted(set(header.after))
+    )
+    return header if sizes and ranges else None
+
+
+def decode_body(kind: int, plaintext: bytes) -> msgspec.Struct | None:
+    """The body of a known kind, or None if it is malformed or of a kind not known here."""
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        return None
+    try:
+        return decoder.decode(plaintext)
+    except (msgspec.DecodeError, ValueError):
+        return None

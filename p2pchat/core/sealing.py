@@ -1,0 +1,97 @@
+"""Bodies and epoch keys under encryption (docs/protocol.md, 8: Bodies).
+
+A fresh key for each body, from the epoch key and a random salt that travels with it: never from the
+entry's place alone, since a cloned home would write two bodies at one place. So the nonce may be
+fixed. AES-256-GCM does not commit to its key; the epoch id does.
+"""
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from p2pchat.core.bounds import RECIPIENTS_MAX
+from p2pchat.core.entry import EpochBody, Header, Recipient
+from p2pchat.core.identity import Certificate, Identity, Random, derive, digest
+
+__all__ = ["epoch_id", "open_body", "open_epoch", "place", "seal_body", "seal_epoch"]
+
+_SALT = 16
+_NONCE = bytes(12)
+_HPKE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+_SUITE = 1
+
+
+def place(room: bytes, device: bytes, incarnation: bytes, seq: int, kind: int) -> bytes:
+    """The associated data of a body: where it stands."""
+    return (
+        b"p2pchat/1/body"
+        + room
+        + device
+        + incarnation
+        + seq.to_bytes(8, "big")
+        + kind.to_bytes(8, "big")
+    )
+
+
+def seal_body(epoch_key: bytes, plaintext: bytes, where: bytes, random: Random) -> bytes:
+    salt = random(_SALT)
+    key = derive(epoch_key, b"p2pchat/1/body" + salt)
+    return salt + AESGCM(key).encrypt(_NONCE, plaintext, where)
+
+
+def open_body(epoch_key: bytes, body: bytes, header: Header) -> bytes | None:
+    """The plaintext of a body, or None if it was not sealed under `epoch_key` for this place."""
+    if len(body) < _SALT + 16:
+        return None
+    key = derive(epoch_key, b"p2pchat/1/body" + body[:_SALT])
+    where = place(header.room, header.device, header.incarnation, header.seq, header.kind)
+    try:
+        return AESGCM(key).decrypt(_NONCE, body[_SALT:], where)
+    except InvalidTag:
+        return None
+
+
+def epoch_id(room: bytes, key: bytes, persons: list[bytes]) -> bytes:
+    """Commits to the key and to whom it was given."""
+    return digest("epoch", room, digest("epoch/key", key), *sorted(set(persons)))
+
+
+def _info(room: bytes, epoch: bytes) -> bytes:
+    return b"p2pchat/1/epoch" + room + epoch
+
+
+def seal_epoch(
+    room: bytes, key: bytes, members: list[Certificate], parents: list[bytes]
+) -> tuple[bytes, EpochBody]:
+    """A new epoch's id, and the body that hands `key` to each of `members`."""
+    epoch = epoch_id(room, key, [member.person for member in members])
+    info = _info(room, epoch)
+    recipients = tuple(
+        Recipient(
+            member.person,
+            member.device,
+            member.prekey,
+            _HPKE.encrypt(key, X25519PublicKey.from_public_bytes(member.prekey), info),
+        )
+        for member in members
+    )
+    return epoch, EpochBody(_SUITE, tuple(sorted(parents)), recipients)
+
+
+def open_epoch(room: bytes, epoch: bytes, body: EpochBody, identity: Identity) -> bytes | None:
+    """The epoch's key, if it was sealed to `identity` and is the key that `epoch` commits to."""
+    if body.suite != _SUITE or len(body.recipients) > RECIPIENTS_MAX:
+        return None
+    persons = [recipient.person for recipient in body.recipients]
+    for recipient in body.recipients:
+        if recipient.prekey != identity.certificate.prekey:
+            continue
+        secret = X25519PrivateKey.from_private_bytes(identity.prekey_secret)
+        try:
+            key = _HPKE.decrypt(recipient.sealed, secret, _info(room, epoch))
+        except (InvalidTag, ValueError):
+            continue
+        if len(key) == 32 and epoch_id(room, key, persons) == epoch:
+            return key
+    return None

@@ -1,0 +1,124 @@
+"""Display order: a pure function of the set of entries (docs/protocol.md, 8: Order).
+
+low(e)  = 1 + the greatest eff of what e follows (its predecessor and its `after`)
+high(e) = the least claimed time of what follows e directly, if anything does
+eff(e)  = max(low, min(claimed, high)); order by (eff, chain id, seq)
+
+So a clock ahead is pulled back by the author's next correct entry or by the first reply, and a
+clock behind cannot go before what its author had seen. Kept up incrementally: an entry touches its
+direct causes' `high`, and whatever then moves touches what follows it.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Node", "Timeline", "Web", "is_marked"]
+
+_MARK_MS = 60_000
+
+
+@dataclass(slots=True)
+class Node:
+    """One entry as the order sees it. `causes`: ids of its predecessor and its `after`."""
+
+    id: bytes
+    time: int
+    causes: tuple[bytes, ...]
+    high: int | None = None
+    eff: int = 0
+
+
+class Web(Protocol):
+    """Where the nodes are kept."""
+
+    def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
+        """Those of `ids` that are known, with `high` and `eff` as last kept."""
+
+    def followers(self, id_: bytes) -> list[bytes]:
+        """Ids of entries that name `id_` as a cause."""
+
+
+def is_marked(time: int, eff: int) -> bool:
+    """Whether an entry's clock was wrong by more than a minute."""
+    return abs((time >> 16) - (eff >> 16)) > _MARK_MS
+
+
+class Timeline:
+    """Brings a batch of new entries into the order. One instance serves one batch."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+        self._nodes: dict[bytes, Node] = {}
+        self._followers: dict[bytes, list[bytes]] = {}
+        self._changed: dict[bytes, Node] = {}
+
+    def insert(self, batch: Iterable[Node]) -> list[Node]:
+        """Give every node of `batch` its place.
+
+        `batch` names new entries only, a chain's in order. Answers the nodes whose `high` or `eff`
+        is new, those of the batch among them.
+        """
+        new = list(batch)
+        known = self._web.nodes(
+            sorted({cause for node in new for cause in node.causes} | {node.id for node in new})
+        )
+        self._nodes.update(known)
+        for node in new:
+            self._nodes[node.id] = node
+            self._changed[node.id] = node
+            for cause in node.causes:
+                self._followers.setdefault(cause, []).append(node.id)
+        queue: deque[bytes] = deque()
+        for node in new:
+            # Entries that named this one before it came (a cause may arrive last).
+            for follower in self._fetch(self._web.followers(node.id)):
+                self._lower(node, follower.time)
+                queue.append(follower.id)
+            for cause in node.causes:
+                earlier = self._nodes.get(cause)
+                if earlier is not None and self._lower(earlier, node.time):
+                    queue.append(cause)
+        self._settle(deque(dict.fromkeys([*(node.id for node in new), *queue])))
+        return list(self._changed.values())
+
+    def _settle(self, queue: deque[bytes]) -> None:
+        """Recompute until nothing moves. `low` only rises along causes, so this ends."""
+        waiting = set(queue)
+        while queue:
+            id_ = queue.popleft()
+            waiting.discard(id_)
+            node = self._nodes[id_]
+            if not self._place(node):
+                continue
+            self._changed[id_] = node
+            for follower in self._fetch(self._following(id_)):
+                if follower.id not in waiting:
+                    waiting.add(follower.id)
+                    queue.append(follower.id)
+
+    def _place(self, node: Node) -> bool:
+        """Compute eff; whether it moved."""
+        low = 1 + max((cause.eff for cause in self._fetch(node.causes)), default=-1)
+        high = node.time if node.high is None else min(node.time, node.high)
+        eff = max(low, high)
+        moved = eff != node.eff
+        node.eff = eff
+        return moved
+
+    def _lower(self, node: Node, time: int) -> bool:
+        if node.high is not None and node.high <= time:
+            return False
+        node.high = time
+        self._changed[node.id] = node
+        return True
+
+    def _following(self, id_: bytes) -> list[bytes]:
+        return [*self._web.followers(id_), *self._followers.get(id_, ())]
+
+    def _fetch(self, ids: Sequence[bytes]) -> list[Node]:
+        missing = [id_ for id_ in ids if id_ not in self._nodes]
+        if missing:
+            self._nodes.update(self._web.nodes(missing))
+        return [self._nodes[id_] for id_ in ids if id_ in self._nodes]

@@ -1,0 +1,169 @@
+"""The frames of a link after its handshake (docs/protocol.md, 7).
+
+A frame is a MessagePack array whose first element is its type. Unknown types are skipped, so that a
+newer peer may say more; a malformed known one is the peer's fault.
+"""
+
+import msgspec
+
+from p2pchat.core.bounds import FRAME_BYTES_MAX, HEADS_MAX, RUN_ENTRIES_MAX, SDP_BYTES_MAX
+
+__all__ = [
+    "REFUSALS",
+    "BadFrame",
+    "Bye",
+    "Frame",
+    "Have",
+    "Heads",
+    "Row",
+    "Run",
+    "Signal",
+    "Summary",
+    "Swarm",
+    "Want",
+    "decode",
+    "encode",
+]
+
+REFUSALS = frozenset(
+    {
+        "invite-used", "invite-expired", "invite-withdrawn", "not-expected", "bad-proof",
+        "bad-frame", "no-common-version", "timeout", "disk", "bye", "superseded",
+    }
+)  # fmt: skip
+"""Why a link may be closed; anything else a peer says is read as `bye`."""
+
+
+class BadFrame(Exception):
+    """A known frame, malformed. Raised by `decode` alone."""
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The head of one chain."""
+
+    chain: bytes
+    seq: int
+    id: bytes
+
+
+class Summary(msgspec.Struct, frozen=True, array_like=True, tag=16):
+    tag: bytes
+    digest: bytes
+    total: int
+
+
+class Heads(msgspec.Struct, frozen=True, array_like=True, tag=17):
+    tag: bytes
+    rows: tuple[Row, ...]
+    reply: bool
+
+
+class Want(msgspec.Struct, frozen=True, array_like=True, tag=18):
+    tag: bytes
+    chain: bytes
+    first: int
+    last: int
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True, tag=19):
+    tag: bytes
+    headers: tuple[bytes, ...]
+    bodies: tuple[bytes | None, ...]
+    signature: bytes
+    pushed: bool
+
+
+class Have(msgspec.Struct, frozen=True, array_like=True, tag=20):
+    tag: bytes
+    rows: tuple[Row, ...]
+
+
+class Signal(msgspec.Struct, frozen=True, array_like=True, tag=32):
+    """A WebTorrent offer or answer between the libtorrents of the two ends."""
+
+    tag: bytes
+    kind: str
+    offer_id: bytes
+    sdp: str
+
+
+class Swarm(msgspec.Struct, frozen=True, array_like=True, tag=33):
+    """I serve or seek this share; `port` is TCP on loopback, 0 if none."""
+
+    tag: bytes
+    port: int
+
+
+class Bye(msgspec.Struct, frozen=True, array_like=True, tag=47):
+    code: str
+
+
+Frame = Summary | Heads | Want | Run | Have | Signal | Swarm | Bye
+_TYPES = frozenset({16, 17, 18, 19, 20, 32, 33, 47})
+_DECODER = msgspec.msgpack.Decoder(Frame)
+_TYPE = msgspec.msgpack.Decoder(tuple[int, ...])
+encode = msgspec.msgpack.Encoder().encode
+
+
+def decode(data: bytes) -> Frame | None:
+    """The frame in `data`, or None for a type not known here.
+
+    Raises BadFrame.
+    """
+    if len(data) > FRAME_BYTES_MAX or not data:
+        raise BadFrame("size")
+    try:
+        frame: Frame = _DECODER.decode(data)
+    except (msgspec.DecodeError, ValueError) as error:
+        if _unknown_type(data):
+            return None
+        raise BadFrame("malformed") from error
+    if not _sound(frame):
+        raise BadFrame("out of bounds")
+    return frame
+
+
+def _unknown_type(data: bytes) -> bool:
+    """Whether this is a well-formed array that begins with a type number of the future."""
+    try:
+        values = msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return (
+        isinstance(values, list)
+        and bool(values)
+        and type(values[0]) is int
+        and 16 <= values[0] < 65_536
+        and values[0] not in _TYPES
+    )
+
+
+def _sound(frame: Frame) -> bool:
+    match frame:
+        case Summary(tag, digest, total):
+            return len(tag) == 16 and len(digest) == 32 and total >= 0
+        case Heads(tag, rows) | Have(tag, rows):
+            return len(tag) == 16 and len(rows) <= HEADS_MAX and all(map(_sound_row, rows))
+        case Want(tag, chain, first, last):
+            return len(tag) == len(chain) == 16 and 0 <= first <= last < 1 << 63
+        case Run(tag, headers, bodies, signature):
+            return (
+                len(tag) == 16
+                and 0 < len(headers) == len(bodies) <= RUN_ENTRIES_MAX
+                and len(signature) == 64
+            )
+        case Signal(tag, kind, offer_id, sdp):
+            return (
+                len(tag) == 16
+                and kind in ("offer", "answer")
+                and len(offer_id) == 20
+                and len(sdp) <= SDP_BYTES_MAX
+            )
+        case Swarm(tag, port):
+            return len(tag) == 16 and 0 <= port < 65_536
+        case Bye(code):
+            return len(code) <= 64
+
+
+def _sound_row(row: Row) -> bool:
+    return len(row.chain) == 16 and len(row.id) == 32 and 0 <= row.seq < 1 << 63
