@@ -7,7 +7,8 @@ is told the chain's head, and wants them. Everything in flight is forgotten with
 for again on the next: there is nothing to resume but the heads themselves.
 
     from peer  when                     what is done
-    summary    digests equal            in sync
+    summary    digests equal            in sync; send no heads, which says so
+    heads      none, and none asked     in sync, if nothing came meanwhile
     summary    they differ              send heads
     heads      peer is ahead in a chain want that range; if asked, send heads
     want       -                        emit Load for as much as the credit allows
@@ -92,6 +93,8 @@ class _Side:
     compared: bool = False
     told: bytes = b""
     """digest of the heads that we told last"""
+    asked: bytes = b""
+    """digest of the summary that we sent last"""
     minute: bytes = b""
     """digest of our heads a minute ago"""
     shown: Progress | None = None
@@ -133,7 +136,7 @@ class Reconcile:
         side = self._sides.get(room)
         if side is not None:
             side.compared = False
-            self._send(Summary(side.tag, side.chains.digest(), side.chains.total))
+            self._summarise(side)
 
     def push(self, room: bytes, entries: Sequence[Entry]) -> None:
         """These entries of one chain are on our disk; the peer may want them at once."""
@@ -203,7 +206,7 @@ class Reconcile:
                     # Nothing came for a minute: what was wanted may be asked for again.
                     side.wanted.clear()
                 side.minute = digest
-                self._send(Summary(side.tag, digest, side.chains.total))
+                self._summarise(side)
 
     def next_timer(self) -> float | None:
         return self._due
@@ -216,9 +219,9 @@ class Reconcile:
 
     def _summary(self, side: _Side, digest: bytes) -> None:
         if digest == side.chains.digest():
-            for chain, head in side.chains.heads.items():
-                self._peer_has(side, chain, head.seq)
-            side.compared = True
+            self._level(side)
+            # Says so, since the peer may wait for it.
+            self._send(Heads(side.tag, (), reply=False))
         elif side.told != side.chains.digest():
             self._tell(side, reply=True)
         else:
@@ -226,12 +229,23 @@ class Reconcile:
             self._send(Heads(side.tag, (), reply=True))
 
     def _heads(self, side: _Side, rows: Sequence[Row], *, reply: bool) -> None:
+        if not rows and not reply:
+            if side.asked == side.chains.digest():
+                self._level(side)
+            elif not side.compared:
+                self.compare(side.chains.room)
+            return
         for row in rows:
             self._peer_has(side, row.chain, row.seq)
             self._want(side, row.chain, row.seq)
         side.compared = True
         if reply and (not rows or side.told != side.chains.digest()):
             self._tell(side, reply=not rows)
+
+    def _level(self, side: _Side) -> None:
+        for chain, head in side.chains.heads.items():
+            self._peer_has(side, chain, head.seq)
+        side.compared = True
 
     def _want(self, side: _Side, chain: bytes, last: int) -> None:
         own = side.chains.seq(chain)
@@ -347,6 +361,10 @@ class Reconcile:
 
     def _send(self, frame: Summary | Heads | Want | Have) -> None:
         self._outputs.append(Send(encode(frame)))
+
+    def _summarise(self, side: _Side) -> None:
+        side.asked = side.chains.digest()
+        self._send(Summary(side.tag, side.asked, side.chains.total))
 
     def _jittered(self) -> float:
         return _SUMMARY_S * (0.75 + self._random(1)[0] / 512)
