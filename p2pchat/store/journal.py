@@ -1,0 +1,243 @@
+"""Entries, chains and their order on disk."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from p2pchat.core.clock import stamp
+from p2pchat.core.entry import Entry, parse_header
+from p2pchat.core.timeline import Node
+from p2pchat.errors import Error
+from p2pchat.store.database import Connection
+
+__all__ = [
+    "HeadRow",
+    "Web",
+    "append",
+    "count",
+    "heads",
+    "ids",
+    "messages_between",
+    "newest_time",
+    "of_kind",
+    "place",
+    "run",
+    "tail",
+    "timeline_node",
+]
+
+_COLUMNS = "entries.id, entries.chain_id, entries.header, entries.body, entries.signature"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRow:
+    chain: bytes
+    seq: int
+    id: bytes
+    device: bytes
+    time: int
+    forked: int
+
+
+def append(tx: Connection, entries: Sequence[Entry]) -> None:
+    """Add entries of one chain that continue what is there.
+
+    Raises Error `internal` if they do not: the caller's view of the chain is stale.
+    """
+    first, last = entries[0], entries[-1]
+    row = tx.execute(
+        "SELECT number, head_seq, head_id FROM chains WHERE chain = ?", (first.chain,)
+    ).fetchone()
+    seq, previous = (row[1], row[2]) if row else (-1, b"")
+    if first.header.seq != seq + 1 or first.header.prev != previous:
+        raise Error("internal", "the journal moved meanwhile", "run the command again")
+    head = (last.header.seq, last.id, last.header.time)
+    if row:
+        number = row[0]
+        tx.execute(
+            "UPDATE chains SET head_seq = ?, head_id = ?, head_time = ? WHERE number = ?",
+            (*head, number),
+        )
+    else:
+        number = tx.execute(
+            "INSERT INTO chains (chain, room, device, head_seq, head_id, head_time)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (first.chain, first.header.room, first.header.device, *head),
+        ).lastrowid
+    tx.executemany(
+        "INSERT INTO entries (id, chain, seq, kind, room, chain_id, time, header, body, signature)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                entry.id,
+                number,
+                entry.header.seq,
+                entry.header.kind,
+                entry.header.room,
+                entry.chain,
+                entry.header.time,
+                entry.raw,
+                entry.body,
+                entry.signature,
+            )
+            for entry in entries
+        ],
+    )
+    tx.executemany(
+        "INSERT INTO causes (cause, follower) VALUES (?, ?)",
+        [(cause, entry.id) for entry in entries for cause in entry.header.after],
+    )
+
+
+def heads(tx: Connection, room: bytes) -> list[HeadRow]:
+    rows = tx.execute(
+        "SELECT chain, head_seq, head_id, device, head_time, forked FROM chains WHERE room = ?",
+        (room,),
+    )
+    return [HeadRow(*row) for row in rows]
+
+
+def newest_time(tx: Connection) -> int:
+    """The greatest clock value of any chain's head, 0 if there is none."""
+    found: int = tx.execute("SELECT coalesce(max(head_time), 0) FROM chains").fetchone()[0]
+    return found
+
+
+def count(tx: Connection, room: bytes | None = None) -> int:
+    where, values = ("WHERE room = ?", (room,)) if room else ("", ())
+    found: int = tx.execute(
+        f"SELECT coalesce(sum(head_seq + 1), 0) FROM chains {where}",  # noqa: S608  (constant)
+        values,
+    ).fetchone()[0]
+    return found
+
+
+def run(
+    tx: Connection, chain: bytes, first: int, last: int, size_bytes: int, count_max: int
+) -> list[Entry]:
+    """Entries first..last of a chain, up to about `size_bytes`, the last with its signature.
+
+    At least one entry, if there is one that can be served; where bodies are large a run may exceed
+    the size to reach the next signature, but never by more than `size_bytes`.
+    """
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM entries JOIN chains ON entries.chain = chains.number"  # noqa: S608
+        " WHERE chains.chain = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
+        (chain, first, last, count_max),
+    )
+    found: list[Entry] = []
+    size = signed = 0
+    for entry in _entries(rows):
+        grown = size + len(entry.raw) + len(entry.body or b"")
+        if signed and grown > size_bytes:
+            break
+        size = grown
+        found.append(entry)
+        if entry.signature is not None:
+            signed = len(found)
+        if size > 2 * size_bytes:
+            break
+    return found[:signed]
+
+
+def of_kind(tx: Connection, room: bytes, kind: int) -> list[Entry]:
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM entries WHERE room = ? AND kind = ?"  # noqa: S608
+        " ORDER BY eff, chain_id, seq",
+        (room, kind),
+    )
+    return list(_entries(rows))
+
+
+def tail(
+    tx: Connection,
+    room: bytes,
+    kinds: Sequence[int],
+    *,
+    last: int | None,
+    since_s: float | None = None,
+) -> list[Entry]:
+    """The newest `last` entries of these kinds in display order, oldest first."""
+    marks = ", ".join("?" * len(kinds))
+    since = stamp(since_s) if since_s is not None else 0
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM entries WHERE room = ? AND kind IN ({marks}) AND time >= ?"  # noqa: S608
+        " ORDER BY eff DESC, chain_id DESC, seq DESC LIMIT ?",
+        (room, *kinds, since, -1 if last is None else last),
+    )
+    return list(_entries(rows))[::-1]
+
+
+def messages_between(tx: Connection, chain: bytes, after: int, upto: int, kind: int) -> list[bytes]:
+    """Ids of the entries of a kind in (after, upto] of a chain."""
+    rows = tx.execute(
+        "SELECT entries.id FROM entries JOIN chains ON entries.chain = chains.number"
+        " WHERE chains.chain = ? AND seq > ? AND seq <= ? AND kind = ? ORDER BY seq",
+        (chain, after, upto, kind),
+    )
+    return [row[0] for row in rows]
+
+
+def ids(tx: Connection, room: bytes) -> list[bytes]:
+    return [row[0] for row in tx.execute("SELECT id FROM entries WHERE room = ?", (room,))]
+
+
+def _entries(
+    rows: Iterable[tuple[bytes, bytes, bytes, bytes | None, bytes | None]],
+) -> Iterator[Entry]:
+    for id_, chain, raw, body, signature in rows:
+        header = parse_header(raw)
+        if header is None:
+            raise Error(
+                "home-damaged",
+                "an entry of the journal is damaged",
+                "restore the profile from a copy",
+            )
+        yield Entry(id_, chain, header, raw, body, signature)
+
+
+# -- order ---------------------------------------------------------------------------------------
+
+
+def timeline_node(entry: Entry) -> Node:
+    """A new entry as the order sees it."""
+    header = entry.header
+    causes = (header.prev, *header.after) if header.seq else header.after
+    return Node(entry.id, header.time, causes)
+
+
+class Web:
+    """Entries on disk as the order's web (`core.timeline.Web`)."""
+
+    def __init__(self, tx: Connection) -> None:
+        self._tx = tx
+
+    def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
+        found: dict[bytes, Node] = {}
+        for id_ in ids:
+            row = self._tx.execute(
+                "SELECT time, header, high, eff FROM entries WHERE id = ?", (id_,)
+            ).fetchone()
+            if row is None:
+                continue
+            header = parse_header(row[1])
+            assert header is not None
+            causes = (header.prev, *header.after) if header.seq else header.after
+            found[id_] = Node(id_, row[0], causes, row[2], row[3])
+        return found
+
+    def followers(self, id_: bytes) -> list[bytes]:
+        rows = self._tx.execute(
+            "SELECT follower FROM causes WHERE cause = ?1 UNION"
+            " SELECT next.id FROM entries JOIN entries AS next"
+            " ON next.chain = entries.chain AND next.seq = entries.seq + 1 WHERE entries.id = ?1",
+            (id_,),
+        )
+        return [row[0] for row in rows]
+
+
+def place(tx: Connection, nodes: Iterable[Node]) -> None:
+    """Keep what the order has computed."""
+    tx.executemany(
+        "UPDATE entries SET eff = ?, high = ? WHERE id = ?",
+        [(node.eff, node.high, node.id) for node in nodes],
+    )

@@ -1,0 +1,200 @@
+"""The profile directory: its lock, its key file, and where everything lies.
+
+config.toml   settings                 journal.db    the encrypted database
+key           its key, mode 0600       lock          held by the running node
+api.sock      the local API            files/        sealed shares and downloads
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from p2pchat.errors import Busy, Error
+
+__all__ = ["Profile", "unwritable"]
+
+_SOCKET_PATH_MAX = 100
+"""sun_path has 108 bytes on Linux, 104 on macOS."""
+
+
+class Profile:
+    """An open, locked profile. Close it with `close`."""
+
+    def __init__(self, home: Path, lock: int) -> None:
+        self.home = home
+        self._lock = lock
+
+    @classmethod
+    def open(cls, home: Path) -> "Profile":
+        """Create the directory if needed (0700), and lock it.
+
+        Raises Busy `home-in-use`, Error `home-unwritable`, `disk-full`.
+        """
+        os.umask(0o077)
+        # A core dump would hold every key.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        home = home.expanduser().absolute()
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unwritable(home, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(descriptor, 32).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise Busy(
+                "home-in-use",
+                f"the profile {home} is in use by another p2pchat"
+                + (f" (process {owner})" if owner else ""),
+                "stop it with p2pchat down, or choose another --home",
+            ) from None
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise unwritable(home, error) from error
+        return cls(home, descriptor)
+
+    @staticmethod
+    def owner(home: Path) -> int | None:
+        """The process that holds a profile, None if it is free."""
+        try:
+            descriptor = os.open(home / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            text = os.read(descriptor, 32).decode(errors="replace").strip()
+            return int(text) if text.isdigit() else 0
+        finally:
+            os.close(descriptor)
+        return None
+
+    def close(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    @property
+    def config_path(self) -> Path:
+        return self.home / "config.toml"
+
+    @property
+    def database_path(self) -> Path:
+        return self.home / "journal.db"
+
+    @property
+    def files_path(self) -> Path:
+        return self.home / "files"
+
+    @property
+    def socket_path(self) -> Path:
+        return self.socket_for(self.home)
+
+    @staticmethod
+    def socket_for(home: Path) -> Path:
+        """Where the API of a home listens; for a long path, in a short folder that is ours alone."""
+        home = home.expanduser().absolute()
+        path = home / "api.sock"
+        if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
+            return path
+        name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+        folder = Path(tempfile.gettempdir()) / f"p2pchat-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        if (
+            status.st_uid != os.getuid()
+            or not stat.S_ISDIR(status.st_mode)
+            or status.st_mode & 0o77
+        ):
+            raise Error(
+                "home-unwritable",
+                f"{folder} belongs to somebody else",
+                "choose a --home with a shorter path",
+            )
+        return folder / f"{name}.sock"
+
+    def key(self, random: Callable[[int], bytes]) -> bytes:
+        """The database's key, 32 bytes; made on first use and never overwritten.
+
+        Raises Error `home-damaged`, `home-unwritable`, `disk-full`.
+        """
+        path = self.home / "key"
+        try:
+            return _parse_key(path.read_bytes())
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError) as error:
+            raise Error(
+                "home-damaged",
+                f"the key file {path} is damaged",
+                "restore it from a copy: without it the profile cannot be read",
+            ) from error
+        except OSError as error:
+            raise unwritable(self.home, error) from error
+        if self.database_path.exists():
+            raise Error(
+                "home-damaged",
+                f"the key file {path} is missing",
+                "restore it from a copy: without it the profile cannot be read",
+            )
+        key = random(32)
+        text = json.dumps({"version": 1, "protection": "none", "key": key.hex()})
+        try:
+            _write_durably(path, text.encode())
+        except OSError as error:
+            raise unwritable(self.home, error) from error
+        return key
+
+
+def _parse_key(data: bytes) -> bytes:
+    fields = json.loads(data)
+    if fields["version"] != 1 or fields["protection"] != "none":
+        raise ValueError("unknown protection")
+    key = bytes.fromhex(fields["key"])
+    if len(key) != 32:
+        raise ValueError("length")
+    return key
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    """Write 0600, whole or not at all, also across a power cut."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def unwritable(home: Path, error: OSError) -> Error:
+    """An OSError on the profile, as an error for people."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Error(
+            "disk-full",
+            f"the disk of {home} is full",
+            "free some space, or choose another --home",
+        )
+    return Error(
+        "home-unwritable",
+        f"the profile {home} cannot be used: {error.strerror}",
+        "check the permissions, or choose another --home",
+    )
