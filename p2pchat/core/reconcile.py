@@ -57,10 +57,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class PeerHas:
-    """The peer has `chain` on disk up to `seq`."""
+    """The peer has `chain` on disk up to `seq`; `before` is what it was known to have."""
 
     room: bytes
     chain: bytes
+    before: int
     seq: int
 
 
@@ -137,6 +138,7 @@ class Reconcile:
         if side is not None:
             side.compared = False
             self._summarise(side)
+            self._show(side)
 
     def push(self, room: bytes, entries: Sequence[Entry]) -> None:
         """These entries of one chain are on our disk; the peer may want them at once."""
@@ -169,6 +171,11 @@ class Reconcile:
                     # Written while this was served, and so not pushed.
                     self._send(Heads(side.tag, (self._row(side, head.chain),), reply=False))
         self._serve()
+
+    def peer_seq(self, room: bytes, chain: bytes) -> int:
+        """Up to where the peer has told to have `chain` on disk, -1 if not at all."""
+        side = self._sides.get(room)
+        return side.peer.get(chain, -1) if side is not None else -1
 
     def progress(self) -> list[Progress]:
         return [self._progress(side) for side in self._sides.values()]
@@ -336,9 +343,10 @@ class Reconcile:
         return Row(chain, head.seq, head.id)
 
     def _peer_has(self, side: _Side, chain: bytes, seq: int) -> None:
-        if seq > side.peer.get(chain, -1):
+        before = side.peer.get(chain, -1)
+        if seq > before:
             side.peer[chain] = seq
-            self._outputs.append(Emit(PeerHas(side.chains.room, chain, seq)))
+            self._outputs.append(Emit(PeerHas(side.chains.room, chain, before, seq)))
 
     def _progress(self, side: _Side) -> Progress:
         own = side.chains

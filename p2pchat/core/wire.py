@@ -88,10 +88,11 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, tag=32):
 
 
 class Swarm(msgspec.Struct, frozen=True, array_like=True, tag=33):
-    """I serve or seek this share; `port` is TCP on loopback, 0 if none."""
+    """I take part in this swarm; `port` is TCP on loopback (0: none), `complete`: I have all."""
 
     tag: bytes
     port: int
+    complete: bool
 
 
 class Bye(msgspec.Struct, frozen=True, array_like=True, tag=47):

@@ -14,6 +14,7 @@ __all__ = [
     "Web",
     "append",
     "count",
+    "entry",
     "heads",
     "ids",
     "messages_between",
@@ -139,6 +140,12 @@ def run(
     return found[:signed]
 
 
+def entry(tx: Connection, id_: bytes) -> Entry:
+    """The entry with this id, which must be there."""
+    rows = tx.execute(f"SELECT {_COLUMNS} FROM entries WHERE id = ?", (id_,))  # noqa: S608
+    return next(_entries(rows))
+
+
 def of_kind(tx: Connection, room: bytes, kind: int) -> list[Entry]:
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM entries WHERE room = ? AND kind = ?"  # noqa: S608
@@ -168,13 +175,13 @@ def tail(
 
 
 def messages_between(tx: Connection, chain: bytes, after: int, upto: int, kind: int) -> list[bytes]:
-    """Ids of the entries of a kind in (after, upto] of a chain."""
+    """Ids of the entries of a kind in (after, upto] of a chain; the newest 200 of them at most."""
     rows = tx.execute(
         "SELECT entries.id FROM entries JOIN chains ON entries.chain = chains.number"
-        " WHERE chains.chain = ? AND seq > ? AND seq <= ? AND kind = ? ORDER BY seq",
+        " WHERE chains.chain = ? AND seq > ? AND seq <= ? AND kind = ? ORDER BY seq DESC LIMIT 200",
         (chain, after, upto, kind),
     )
-    return [row[0] for row in rows]
+    return [row[0] for row in rows][::-1]
 
 
 def ids(tx: Connection, room: bytes) -> list[bytes]:

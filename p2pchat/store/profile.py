@@ -104,7 +104,7 @@ class Profile:
 
     @staticmethod
     def socket_for(home: Path) -> Path:
-        """Where the API of a home listens; for a long path, in a short folder that is ours alone."""
+        """Where the API of a home listens; for a long path, in a short folder of ours."""
         home = home.expanduser().absolute()
         path = home / "api.sock"
         if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:

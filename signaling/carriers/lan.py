@@ -29,6 +29,7 @@ from signaling.envelope import (
     seal_offer,
 )
 from signaling.rendezvous import Rendezvous
+from signaling.tasks import owned_tasks
 
 __all__ = ["SERVICE", "LanCarrier", "addresses_of"]
 
@@ -124,14 +125,13 @@ class LanCarrier:
     ) -> AsyncIterator["LanCarrier"]:
         """Run on the named interfaces (all, if none is named). Raises OSError if none will do."""
         addresses = addresses_of(interfaces)
-        async with asyncio.TaskGroup() as tasks:
+        async with owned_tasks() as tasks:
             carrier = cls(addresses, tasks, random, wall)
             await carrier._start()
-            background = tasks.create_task(carrier._advertise())
+            tasks.create_task(carrier._advertise())
             try:
                 yield carrier
             finally:
-                background.cancel()
                 await carrier._stop()
 
     # -- slots ---------------------------------------------------------------------------------
@@ -213,9 +213,6 @@ class LanCarrier:
             await asyncio.sleep(_NONCE_S)
 
     async def _stop(self) -> None:
-        for instance in self._instances.values():
-            if instance.task is not None:
-                instance.task.cancel()
         for server in self._servers:
             server.close()
         if self._browser is not None:

@@ -1,0 +1,401 @@
+"""Invites and joins: from a blob to a contact.
+
+The host side keeps its invites in the store (open -> claimed -> used | dead) and serves their slots
+as long as they live; used and withdrawn ones are still answered, so that a second comer hears
+"already used" and not silence. The guest side races the carriers and the reply blob; the first
+proven link wins.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from p2pchat import errors
+from p2pchat.core.handshake import Proven
+from p2pchat.core.identity import Identity, Random, id_text
+from p2pchat.core.invite import app_bytes, inviter_name
+from p2pchat.events import Event, Note, ReplyReady
+from p2pchat.events import Peer as PeerEvent
+from p2pchat.net.transport import ConnectFailed, Transport
+from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
+from p2pchat.store import invites as table
+from p2pchat.store.database import Connection, Database
+from signaling.carriers import Registration, paste
+from signaling.envelope import SlotKeys
+from signaling.errors import SignalingError
+from signaling.invite import Invite, Reply
+
+__all__ = ["Admit", "Invites", "mapped"]
+
+_log = logging.getLogger(__name__)
+_OFFERS_MAX = 16
+"""Pasted invites that wait at once, each with its own socket."""
+_LAN_FIRST_S = 2.0
+"""How long a join hopes for the network before it asks for a paste back."""
+_LATE_S = 300.0
+
+Admit = Callable[[Connection, Proven], None]
+"""Puts a proven peer into the contacts, in the transaction it is given."""
+
+
+@dataclass(slots=True)
+class _Hosted:
+    """An invite of ours that is being served."""
+
+    invite: Invite
+    registrations: list[Registration]
+    offer: Transport | None
+    outcome: "asyncio.Future[Session]"
+
+
+class Invites:
+    def __init__(
+        self,
+        database: Database,
+        peers: Peers,
+        identity: Callable[[], Identity],
+        admit: Admit,
+        random: Random,
+        wall: Callable[[], float],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._database = database
+        self._peers = peers
+        self._identity = identity
+        self._admit = admit
+        self._random = random
+        self._wall = wall
+        self._tasks = tasks
+        self._hosted: dict[bytes, _Hosted] = {}
+
+    # -- host ----------------------------------------------------------------------------------
+
+    async def resume(self) -> None:
+        """Serve the invites that an earlier run left behind."""
+        for row in await self._database.read(table.living):
+            if row.expires > self._wall():
+                invite = Invite(self._identity().person, row.secret, int(row.expires), b"", None)
+                self._host(invite, None)
+
+    async def create(self, expires_s: float) -> Invite:
+        """A new invite, on disk and served."""
+        transport: Transport | None = None
+        if sum(hosted.offer is not None for hosted in self._hosted.values()) < _OFFERS_MAX:
+            transport = await Transport.offering(self._peers.settings)
+        identity = self._identity()
+        invite = Invite(
+            identity.person,
+            self._random(16),
+            int(self._wall() + expires_s),
+            app_bytes(identity.certificate.name),
+            transport.description if transport else None,
+        )
+        try:
+            await self._database.write(
+                lambda tx: table.add(tx, invite.id, invite.secret, float(invite.expires))
+            )
+        except BaseException:
+            if transport is not None:
+                await transport.aclose()
+            raise
+        self._host(invite, transport)
+        return invite
+
+    def _host(self, invite: Invite, transport: Transport | None) -> None:
+        outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        # Nobody need wait for it.
+        outcome.add_done_callback(lambda future: future.cancelled() or future.exception())
+        hosted = _Hosted(invite, [], transport, outcome)
+        hosted.registrations = self._peers.serve(
+            SlotKeys.derive(invite.slot_secret), lambda via: self._host_purpose(hosted, via)
+        )
+        self._hosted[invite.id] = hosted
+        self._tasks.create_task(self._expire(hosted))
+
+    async def _expire(self, hosted: _Hosted) -> None:
+        await asyncio.sleep(max(0.0, hosted.invite.expires + _LATE_S - self._wall()))
+        await self._stop(hosted, _expired())
+
+    async def _stop(self, hosted: _Hosted, why: Exception) -> None:
+        if not hosted.outcome.done():
+            hosted.outcome.set_exception(why)
+        for registration in hosted.registrations:
+            registration.close()
+        if hosted.offer is not None:
+            await hosted.offer.aclose()
+            hosted.offer = None
+        self._hosted.pop(hosted.invite.id, None)
+
+    def _host_purpose(self, hosted: _Hosted, via: str) -> Purpose:
+        invite = hosted.invite
+
+        async def admit(proven: Proven) -> str | None:
+            if proven.certificate.person == self._identity().person:
+                return "not-expected"
+            if self._wall() > invite.expires:
+                return "invite-expired"
+
+            def claim(tx: Connection) -> str | None:
+                refusal = table.claim(tx, invite.id, proven.certificate.device)
+                if refusal is None:
+                    self._admit(tx, proven)
+                return refusal
+
+            refusal = await self._database.write(claim)
+            if refusal == "invite-used":
+                _log.warning(
+                    "an invite was tried by a second device: its blob leaked",
+                    extra={"peer": id_text(proven.certificate.person)},
+                )
+            return refusal
+
+        def settled(result: Session | Exception) -> None:
+            if isinstance(result, Session):
+                self._tasks.create_task(self._used(hosted, result))
+
+        return Purpose("b", invite.psk, None, via, admit, settled)
+
+    async def _used(self, hosted: _Hosted, session: Session) -> None:
+        await self._database.write(lambda tx: table.use(tx, hosted.invite.id))
+        if not hosted.outcome.done():
+            hosted.outcome.set_result(session)
+        if hosted.offer is not None and session.via != "paste":
+            await hosted.offer.aclose()
+        hosted.offer = None
+
+    async def joined(self, invite_id: bytes) -> Session:
+        """Wait until somebody has come by this invite.
+
+        Raises errors.Refused: `invite-expired`, `invite-withdrawn`.
+        """
+        hosted = self._hosted.get(invite_id)
+        if hosted is None:
+            raise _expired()
+        left = hosted.invite.expires - self._wall()
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                return await asyncio.shield(hosted.outcome)
+        except TimeoutError:
+            raise _expired() from None
+
+    async def withdraw(self, invite_id: bytes) -> None:
+        """Nobody can come by it any more. Raises errors.Refused `invite-unknown`."""
+        known = await self._database.write(lambda tx: table.withdraw(tx, invite_id))
+        if not known:
+            raise errors.Refused(
+                "invite-unknown", "there is no open invite of that id", "see p2pchat status"
+            )
+        hosted = self._hosted.get(invite_id)
+        if hosted is not None and not hosted.outcome.done():
+            hosted.outcome.set_exception(
+                errors.Refused(
+                    "invite-withdrawn",
+                    "the invite was withdrawn",
+                    "make a new one with p2pchat invite",
+                )
+            )
+
+    async def reply(self, text: str) -> Session:
+        """Take the reply blob that a guest pasted back; answers the session that came of it.
+
+        Raises errors.BadInput, errors.Refused, errors.Unreachable.
+        """
+        with mapped():
+            reply = Reply.parse(text)
+        hosted = self._hosted.get(reply.invite_id)
+        if hosted is None or hosted.invite.description is None:
+            raise errors.Refused(
+                "invite-unknown",
+                "this reply belongs to no invite that waits here",
+                "paste it where p2pchat invite was run, while it waits; or make a new invite",
+            )
+        if hosted.offer is None:
+            raise errors.Refused(
+                "invite-used", "this invite is used already", "make a new one for each friend"
+            )
+        with mapped():
+            answer = paste.open_reply(hosted.invite, reply)
+        transport, hosted.offer = hosted.offer, None
+        outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        purpose = self._host_purpose(hosted, "paste")
+
+        def settled(result: Session | Exception) -> None:
+            purpose.settled(result)
+            _settle(outcome, result)
+
+        try:
+            await transport.accept(answer)
+        except ConnectFailed as failed:
+            raise _unreachable(str(failed)) from failed
+        self._peers.begin(
+            transport,
+            Purpose(purpose.role, purpose.psk, None, "paste", purpose.admit, settled),
+        )
+        return await _result(outcome)
+
+    @property
+    def waiting(self) -> int:
+        """Invites that nobody has come by yet."""
+        return sum(not hosted.outcome.done() for hosted in self._hosted.values())
+
+    # -- guest ---------------------------------------------------------------------------------
+
+    async def join(
+        self,
+        text: str,
+        timeout: float | None,
+        on_event: Callable[[Event], None],
+    ) -> Session:
+        """Go to whoever made this invite.
+
+        Raises errors.BadInput, errors.Refused, errors.Unreachable.
+        """
+        with mapped():
+            invite = Invite.parse(text, self._wall())
+        if invite.inviter == self._identity().person:
+            raise errors.Refused(
+                "invite-own",
+                "this invite is your own",
+                "send it to your friend, who runs: p2pchat join BLOB",
+            )
+        name = inviter_name(invite.app)
+        outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+
+        async def admit(proven: Proven) -> str | None:
+            await self._database.write(lambda tx: self._admit(tx, proven))
+            return None
+
+        def settled(result: Session | Exception) -> None:
+            # A link that failed on its way leaves the others in the race; a refusal is final.
+            if isinstance(result, Session) or (
+                isinstance(result, LinkRefused) and result.code in _FINAL
+            ):
+                _settle(outcome, result)
+
+        def purpose(via: str) -> Purpose:
+            peer = PeerEvent(peer=id_text(invite.inviter), name=name, state="connecting", via=via)
+            on_event(peer)
+            return Purpose("a", invite.psk, invite.inviter, via, admit, settled)
+
+        left = invite.expires + _LATE_S - self._wall()
+        limit = min(left, timeout) if timeout is not None else left
+        registrations = self._peers.seek(
+            SlotKeys.derive(invite.slot_secret), purpose, wanted=lambda: not outcome.done()
+        )
+        try:
+            async with asyncio.timeout(limit):
+                if registrations:
+                    done, _ = await asyncio.wait({outcome}, timeout=_LAN_FIRST_S)
+                    if done:
+                        return await _result(outcome)
+                await self._paste(invite, purpose, limit, on_event, alone=not registrations)
+                return await _result(outcome)
+        except TimeoutError:
+            raise _unreachable(f"{name} did not answer in {limit:.0f} s") from None
+        finally:
+            for registration in registrations:
+                registration.close()
+            outcome.cancel()
+
+    async def _paste(
+        self,
+        invite: Invite,
+        purpose: Callable[[str], Purpose],
+        limit: float,
+        on_event: Callable[[Event], None],
+        *,
+        alone: bool,
+    ) -> None:
+        if invite.description is None:
+            if alone:
+                raise _unreachable("this invite has no address in it and discovery is off")
+            return
+        transport = await Transport.answering(self._peers.settings, invite.description)
+        reply = paste.make_reply(
+            invite, transport.description, now=self._wall(), random=self._random
+        )
+        on_event(
+            Note(text="paste this reply back to your friend, who pastes it where the invite waits")
+        )
+        on_event(ReplyReady(blob=reply.text()))
+        self._peers.begin(transport, purpose("paste"), timeout_s=limit)
+
+    async def close(self) -> None:
+        for hosted in list(self._hosted.values()):
+            if not hosted.outcome.done():
+                hosted.outcome.cancel()
+            for registration in hosted.registrations:
+                registration.close()
+            if hosted.offer is not None:
+                await hosted.offer.aclose()
+        self._hosted.clear()
+
+
+_FINAL = frozenset({"invite-used", "invite-expired", "invite-withdrawn", "not-expected"})
+
+
+def _settle(outcome: "asyncio.Future[Session]", result: Session | Exception) -> None:
+    if outcome.done():
+        return
+    if isinstance(result, Session):
+        outcome.set_result(result)
+    else:
+        outcome.set_exception(result)
+
+
+async def _result(outcome: "asyncio.Future[Session]") -> Session:
+    """The session, or the error a person should see."""
+    try:
+        return await asyncio.shield(outcome)
+    except LinkRefused as refused:
+        match refused.code:
+            case "invite-used":
+                raise errors.Refused(
+                    "invite-used",
+                    "this invite is already used",
+                    "an invite works once: ask your friend for a new one",
+                ) from refused
+            case "invite-expired":
+                raise _expired() from refused
+            case "invite-withdrawn":
+                raise errors.Refused(
+                    "invite-withdrawn",
+                    "this invite was withdrawn",
+                    "ask your friend for a new one",
+                ) from refused
+            case "not-expected":
+                raise errors.Refused(
+                    "identity-mismatch",
+                    "somebody else answered than the one who made the invite",
+                    "do not trust this connection; ask your friend for a new invite",
+                ) from refused
+        raise _unreachable(f"the link was refused ({refused.code})") from refused
+    except ConnectFailed as failed:
+        raise _unreachable(str(failed)) from failed
+
+
+def _expired() -> errors.Refused:
+    return errors.Refused(
+        "invite-expired", "this invite has expired", "ask for, or make, a new one"
+    )
+
+
+def _unreachable(why: str) -> errors.Unreachable:
+    return errors.Unreachable(
+        "unreachable",
+        f"no connection: {why}",
+        "is your friend's p2pchat running, and waiting with the invite? try again, "
+        "or paste the reply blob back",
+    )
+
+
+class mapped:  # noqa: N801  (used as a verb: `with mapped():`)
+    """Turns errors of `signaling` into ours, by code."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SignalingError):
+            raise errors.error_for(error.code, error.message, error.hint) from error

@@ -1,0 +1,669 @@
+"""The library: one running node on one profile.
+
+    async with p2pchat.Node.open(home) as node:
+        room = await node.room("@ann")
+        await room.send("hi")
+
+Wires the parts and holds their tasks; what each does lies in its own module. With `online=False`
+nothing of the network is imported or started, so that reading and writing the journal stays quick.
+"""
+
+import asyncio
+import getpass
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import platformdirs
+
+from p2pchat import config as configuration
+from p2pchat import errors, events
+from p2pchat.core.chain import Chains
+from p2pchat.core.entry import MESSAGE, SHARE, Entry, ShareBody
+from p2pchat.core.handshake import Proven
+from p2pchat.core.identity import Identity, direct_room, id_text
+from p2pchat.core.reconcile import Load, PeerHas, Progress
+from p2pchat.core.wire import Signal, Swarm
+from p2pchat.node.bus import Bus, Subscription
+from p2pchat.node.room import Room
+from p2pchat.node.rooms import Rooms
+from p2pchat.store import contacts, journal, meta
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Connection, Database
+from p2pchat.store.profile import Profile
+from p2pchat.text import checked_name, printable
+from signaling.tasks import owned_tasks
+
+if TYPE_CHECKING:
+    from p2pchat.node.invites import Invites
+    from p2pchat.node.peers import Peers, Session
+    from p2pchat.node.shares import Shares
+    from signaling.carriers import Carrier
+    from signaling.invite import Invite
+
+__all__ = ["Invitation", "Node", "default_home"]
+
+_log = logging.getLogger(__name__)
+
+
+def default_home() -> Path:
+    """`P2PCHAT_HOME`, else the platform's data folder."""
+    named = os.environ.get("P2PCHAT_HOME")
+    return Path(named) if named else platformdirs.user_data_path("p2pchat", appauthor=False)
+
+
+class Invitation:
+    """An invite that waits. The node keeps serving it whether or not anybody calls `wait`."""
+
+    def __init__(self, node: "Node", invite: "Invite") -> None:
+        self._node = node
+        self._invite = invite
+        self.id = invite.id.hex()
+        self.blob = invite.text()
+        self.event = events.InviteReady(
+            blob=self.blob, expires=events.rfc3339(invite.expires), invite=self.id
+        )
+
+    async def wait(self) -> events.Joined:
+        """Until a friend has come by it.
+
+        Raises errors.Refused: `invite-expired`, `invite-withdrawn`.
+        """
+        session = await self._node.online_parts.invites.joined(self._invite.id)
+        return self._node.joined(session.peer, invite=self.id)
+
+
+class _Online:
+    """The parts that only a node with a network has."""
+
+    def __init__(self, peers: "Peers", invites: "Invites", shares: "Shares") -> None:
+        self.peers = peers
+        self.invites = invites
+        self.shares = shares
+
+
+class Node:
+    """Made by `Node.open` alone."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        config: configuration.Config,
+        database: Database,
+        identity: Identity,
+        rooms: Rooms,
+        bus: Bus,
+        known: Sequence[Contact],
+    ) -> None:
+        self.profile = profile
+        self.home = profile.home
+        self.config = config
+        self.identity = identity
+        self.created = False
+        self._started = time.monotonic()
+        self._database = database
+        self._bus = bus
+        self._rooms = rooms
+        self._contacts = {contact.person: contact for contact in known}
+        self._online: _Online | None = None
+        self._lan = False
+
+    # -- life ----------------------------------------------------------------------------------
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        home: Path | str | None = None,
+        *,
+        config: configuration.Config | None = None,
+        name: str | None = None,
+        online: bool = True,
+    ) -> AsyncIterator["Node"]:
+        """Lock the profile (made if it is not there) and run a node on it.
+
+        `name` is used where an identity has to be made. Raises errors.Busy `home-in-use`;
+        errors.Error `home-unwritable`, `home-damaged`, `home-newer`, `disk-full`; errors.BadInput
+        for a bad name.
+        """
+        chosen = checked_name(name) if name is not None else None
+        async with AsyncExitStack() as stack:
+            profile = Profile.open(Path(home) if home is not None else default_home())
+            stack.callback(profile.close)
+            if config is None:
+                config = configuration.load(profile.config_path)
+            database = await Database.open(profile.database_path, profile.key(os.urandom))
+            stack.push_async_callback(database.aclose)
+            bus = Bus()
+            stack.callback(bus.close)
+            node = await cls._load(profile, config, database, bus, chosen)
+            if online:
+                await stack.enter_async_context(node.networked())
+            yield node
+
+    @classmethod
+    async def _load(
+        cls,
+        profile: Profile,
+        config: configuration.Config,
+        database: Database,
+        bus: Bus,
+        name: str | None,
+    ) -> "Node":
+        def read(tx: Connection) -> tuple[Identity, bytes, list[Contact], bool]:
+            stored, incarnation = meta.get(tx, "identity"), meta.get(tx, "incarnation")
+            if stored is None:
+                chosen = checked_name(name or os.environ.get("P2PCHAT_NAME") or _login_name())
+                identity = Identity.create(chosen, os.urandom)
+                meta.put(tx, "identity", msgspec.msgpack.encode(identity))
+            else:
+                identity = msgspec.msgpack.decode(stored, type=Identity)
+            if incarnation is None:
+                incarnation = os.urandom(8)
+                meta.put(tx, "incarnation", incarnation)
+            return identity, incarnation, contacts.all_contacts(tx), stored is None
+
+        identity, incarnation, known, created = await database.write(read)
+        rooms = Rooms(database, incarnation, os.urandom, time.time, bus.publish)
+        node = cls(profile, config, database, identity, rooms, bus, known)
+        node.created = created
+        rooms.identity = node._me
+        await rooms.load()
+        return node
+
+    @asynccontextmanager
+    async def networked(self) -> AsyncIterator[None]:
+        """Carriers, links and files, for as long as the context lasts; `open` enters it."""
+        # Here, so that an offline command does not pay for aiortc, zeroconf and libtorrent.
+        from p2pchat.net.transport import Settings
+        from p2pchat.node.invites import Invites
+        from p2pchat.node.peers import Peers
+        from p2pchat.node.shares import Shares
+
+        net = self.config.net
+        async with AsyncExitStack() as stack:
+            tasks = await stack.enter_async_context(owned_tasks())
+            carriers = await self._carriers(stack)
+            settings = Settings(tuple(net.stun), tuple(net.interfaces))
+            peers = Peers(self, tasks, carriers, settings, os.urandom)
+            invites = Invites(
+                self._database, peers, self._me, self._admit, os.urandom, time.time, tasks
+            )
+            shares = await stack.enter_async_context(
+                Shares.open(self.profile.files_path, self.config, self._database, peers, self._bus)
+            )
+            self._online = _Online(peers, invites, shares)
+            self._rooms.listeners.append(self._gossip)
+            for contact in self._contacts.values():
+                peers.contact(contact.person, contact.secret)
+            await invites.resume()
+            try:
+                yield
+            finally:
+                await invites.close()
+                await peers.close()
+                self._online = None
+
+    async def _carriers(self, stack: AsyncExitStack) -> "list[Carrier]":
+        if not self.config.lan.enabled:
+            return []
+        from signaling.carriers.lan import LanCarrier
+
+        try:
+            lan = await stack.enter_async_context(
+                LanCarrier.open(self.config.net.interfaces, random=os.urandom, wall=time.time)
+            )
+        except OSError as error:
+            _log.warning("discovery on the network is off: %s", error)
+            return []
+        self._lan = True
+        return [lan]
+
+    @property
+    def online_parts(self) -> _Online:
+        if self._online is None:
+            raise errors.Error(
+                "not-running", "this node was opened without a network", "open it with online=True"
+            )
+        return self._online
+
+    # -- identity ------------------------------------------------------------------------------
+
+    @property
+    def peer_id(self) -> str:
+        return id_text(self.identity.person)
+
+    @property
+    def name(self) -> str:
+        return self.identity.certificate.safe_name()
+
+    def _me(self) -> Identity:
+        return self.identity
+
+    def identity_row(self) -> events.Identity:
+        return events.Identity(
+            peer=self.peer_id,
+            name=self.name,
+            home=str(self.home),
+            device=id_text(self.identity.device),
+            created=self.created,
+        )
+
+    async def rename(self, name: str) -> events.Identity:
+        """Show oneself under another name from now on. Raises errors.BadInput."""
+        renamed = self.identity.renamed(checked_name(name))
+        await self._database.write(
+            lambda tx: meta.put(tx, "identity", msgspec.msgpack.encode(renamed))
+        )
+        self.identity = renamed
+        return self.identity_row()
+
+    # -- people --------------------------------------------------------------------------------
+
+    def online(self) -> set[str]:
+        """Ids of the people that are linked now."""
+        if self._online is None:
+            return set()
+        return {id_text(session.peer) for session in self._online.peers.sessions()}
+
+    def name_of(self, person: bytes) -> str:
+        if person == self.identity.person:
+            return self.name
+        contact = self._contacts.get(person)
+        if contact is None:
+            return id_text(person)[:8]
+        return contact.alias or contact.certificate.safe_name()
+
+    async def peers(self) -> list[events.Peer]:
+        """All contacts, with whether and how they are linked."""
+        return [self._peer(person) for person in self._contacts]
+
+    def _peer(self, person: bytes) -> events.Peer:
+        session = self._online.peers.session(person) if self._online else None
+        contact = self._contacts[person]
+        return events.Peer(
+            peer=id_text(person),
+            name=self.name_of(person),
+            state="connected" if session else "disconnected",
+            via=session.via if session else None,
+            path=session.path if session else None,
+            verified=contact.verified,
+            last_seen=events.rfc3339(contact.last_seen),
+        )
+
+    def _admit(self, tx: Connection, proven: Proven) -> None:
+        """Put somebody who came by an invite into the contacts, and make our room."""
+        contacts.put(tx, proven.certificate, proven.contact_secret, time.time())
+        self._rooms.create_direct(tx, proven.certificate.person)
+
+    # -- what links ask (peers.Hub) ------------------------------------------------------------
+
+    def rooms_with(self, person: bytes) -> list[Chains]:
+        return self._rooms.with_member(person)
+
+    async def commit(self, records: Sequence[object], source: "Session") -> None:
+        await self._rooms.commit(records, source)
+
+    async def load_run(self, want: Load) -> list[Entry]:
+        return await self._rooms.load_run(want)
+
+    async def entered(self, session: "Session") -> None:
+        """A link stands: bring contact and room up to date, and tell."""
+        person, now = session.peer, time.time()
+
+        def write(tx: Connection) -> list[Contact]:
+            contacts.put(tx, session.certificate, None, now)
+            return contacts.all_contacts(tx)
+
+        before = self._contacts.get(person)
+        self._contacts = {row.person: row for row in await self._database.write(write)}
+        after = self._contacts.get(person)
+        if after is not None and (before is None or before.secret != after.secret):
+            self.online_parts.peers.contact(person, after.secret)
+        own = self.identity.person
+        self._rooms.opened(direct_room(own, person), (own, person))
+        self._bus.publish(self._peer_event(session, "connected"))
+        if before is None:
+            self._bus.publish(self.joined(person))
+        await self.online_parts.shares.entered(session)
+
+    async def left(self, session: "Session", reason: str) -> None:
+        if self._online is None:
+            return
+        self._online.shares.left(session)
+        if self._online.peers.session(session.peer) is None:
+            self._bus.publish(self._peer_event(session, "disconnected", reason))
+
+    def _peer_event(self, session: "Session", state: str, reason: str | None = None) -> events.Peer:
+        return events.Peer(
+            peer=id_text(session.peer),
+            name=self.name_of(session.peer),
+            state="connected" if state == "connected" else "disconnected",
+            via=session.via,
+            path=session.path,
+            time=events.rfc3339(time.time()),
+            reason=reason,
+        )
+
+    async def signalled(self, session: "Session", frame: Signal | Swarm) -> None:
+        await self.online_parts.shares.signalled(session, frame)
+
+    def progressed(self, session: "Session", fact: Progress) -> None:
+        self._bus.publish(self._sync_event(session, fact))
+
+    def _sync_event(self, session: "Session", fact: Progress) -> events.Sync:
+        state = "in-sync" if fact.level else "pulling" if fact.compared else "comparing"
+        return events.Sync(
+            room=id_text(fact.room),
+            peer=id_text(session.peer),
+            behind=fact.behind,
+            ahead=fact.ahead,
+            state=state,  # type: ignore[arg-type]
+        )
+
+    async def peer_has(self, session: "Session", fact: PeerHas) -> None:
+        """Entries of ours have reached a disk elsewhere."""
+        if fact.chain != self._rooms.own_chain(fact.room):
+            return
+        found = await self._database.read(
+            lambda tx: journal.messages_between(tx, fact.chain, fact.before, fact.seq, MESSAGE)
+        )
+        for id_ in found:
+            self._bus.publish(
+                events.Delivered(
+                    room=id_text(fact.room), id=id_text(id_), peer=id_text(session.peer)
+                )
+            )
+
+    def _gossip(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
+        """Pass new entries on to every linked member but the one they came from."""
+        chains = self._rooms.get(room)
+        if self._online is None or chains is None:
+            return
+        for session in self._online.peers.sessions():
+            if session is not source and session.peer in chains.members:
+                session.push(room, entries)
+
+    # -- invites -------------------------------------------------------------------------------
+
+    async def invite(self, room: str | None = None, *, expires_s: float = 86_400) -> Invitation:
+        """A one-time invite to talk with us. Raises errors.BadInput, errors.Error."""
+        if room is not None:
+            await self.room(room)
+        return Invitation(self, await self.online_parts.invites.create(expires_s))
+
+    async def withdraw(self, invite_id: str) -> None:
+        """Make an open invite worthless. Raises errors.Refused `invite-unknown`."""
+        try:
+            wanted = bytes.fromhex(invite_id)
+        except ValueError:
+            wanted = b""
+        await self.online_parts.invites.withdraw(wanted)
+
+    async def reply(self, blob: str) -> events.Joined:
+        """Take the reply blob that a guest sent back; returns when the link stands.
+
+        Raises errors.BadInput, errors.Refused, errors.Unreachable.
+        """
+        session = await self.online_parts.invites.reply(blob)
+        return self.joined(session.peer)
+
+    async def join(
+        self,
+        blob: str,
+        *,
+        timeout: float | None = None,
+        on_event: Callable[[events.Event], None] | None = None,
+    ) -> events.Joined:
+        """Go to whoever made this invite; `on_event` hears of a reply blob to paste back.
+
+        Raises errors.BadInput, errors.Refused, errors.Unreachable.
+        """
+        tell = on_event or self._bus.publish
+        session = await self.online_parts.invites.join(blob, timeout, tell)
+        return self.joined(session.peer)
+
+    def joined(self, person: bytes, *, invite: str | None = None) -> events.Joined:
+        """The event for the room of two with `person`."""
+        own = self.identity.person
+        return events.Joined(
+            room=id_text(direct_room(own, person)),
+            name=self.name_of(person),
+            members=sorted((id_text(own), id_text(person))),
+            invite=invite,
+        )
+
+    # -- rooms ---------------------------------------------------------------------------------
+
+    async def rooms(self) -> list[events.RoomRow]:
+        return [await self._row(chains) for chains in self._rooms.all()]
+
+    async def _row(self, chains: Chains) -> events.RoomRow:
+        newest = await self._rooms.history(chains.room, last=1, since_s=None, kinds=(MESSAGE,))
+        return events.RoomRow(
+            room=id_text(chains.room),
+            name=self._room_name(chains),
+            kind="direct",
+            members=len(chains.members),
+            entries=chains.total,
+            time=newest[0].time if newest else None,
+        )
+
+    def _room_name(self, chains: Chains) -> str:
+        others = [person for person in chains.members if person != self.identity.person]
+        return ", ".join(self.name_of(person) for person in others) or self.name
+
+    async def room(self, reference: str) -> Room:
+        """The room that `reference` names: `@NAME`, a name, or a prefix of its or the peer's id.
+
+        Raises errors.BadInput: `room-unknown`, `room-ambiguous`.
+        """
+        wanted = reference.removeprefix("@").strip()
+        named, prefixed = [], []
+        for chains in self._rooms.all():
+            if self._room_name(chains) == wanted:
+                named.append(chains)
+            keys = [chains.room, *(chains.members - {self.identity.person})]
+            if len(wanted) >= 4 and any(id_text(key).startswith(wanted) for key in keys):
+                prefixed.append(chains)
+        found = named or prefixed
+        if not found:
+            raise errors.BadInput(
+                "room-unknown",
+                f"there is no room named {printable(reference)!r}",
+                "p2pchat rooms lists them; p2pchat invite makes a new one",
+            )
+        if len(found) > 1:
+            raise errors.BadInput(
+                "room-ambiguous",
+                f"{len(found)} rooms are named {printable(reference)!r}",
+                "name it by the beginning of its id: p2pchat rooms --json",
+            )
+        return Room(self, self._rooms, found[0].room, self._room_name(found[0]))
+
+    def members_of(self, room: bytes) -> list[events.Member]:
+        chains = self._rooms.get(room)
+        assert chains is not None
+        online = self.online()
+        return [
+            events.Member(
+                room=id_text(room),
+                peer=id_text(person),
+                name=self.name_of(person),
+                online=id_text(person) in online or person == self.identity.person,
+                me=person == self.identity.person,
+            )
+            for person in sorted(chains.members)
+        ]
+
+    async def write(self, room: bytes, kind: int, body: msgspec.Struct) -> Entry:
+        """Write an entry of ours; on disk when this returns."""
+        chains = self._rooms.get(room)
+        assert chains is not None
+        others = [
+            self._contacts[person].certificate
+            for person in chains.members
+            if person in self._contacts
+        ]
+        return await self._rooms.write(room, kind, body, others)
+
+    def holders(self, room: bytes, entry: Entry) -> set[str]:
+        """Ids of linked members that have told that they hold `entry`."""
+        if self._online is None:
+            return set()
+        return {
+            id_text(session.peer)
+            for session in self._online.peers.sessions()
+            if session.reconcile.peer_seq(room, entry.chain) >= entry.header.seq
+        }
+
+    # -- syncing -------------------------------------------------------------------------------
+
+    async def sync(
+        self, room: str | None = None, *, wait: bool = False, timeout: float = 30
+    ) -> AsyncIterator[events.Sync]:
+        """Compare with everybody linked, and say who is behind; with `wait`, until all is level.
+
+        Without anybody linked, waits for somebody. Raises errors.Unreachable: `unreachable`,
+        `not-synced`.
+        """
+        wanted = (await self.room(room)).id if room is not None else None
+        peers = self.online_parts.peers
+        shown: dict[tuple[str, str], events.Sync] = {}
+        with self._bus.subscribe() as feed:
+            for session in peers.sessions():
+                for progress in session.reconcile.progress():
+                    if wanted in (None, id_text(progress.room)):
+                        session.compare(progress.room)
+            deadline = asyncio.get_running_loop().time() + timeout
+            while True:
+                states = [state for state in self.sync_rows() if wanted in (None, state.room)]
+                for state in states:
+                    if shown.get((state.room, state.peer)) != state:
+                        shown[state.room, state.peer] = state
+                        yield state
+                compared = bool(states) and all(state.state != "comparing" for state in states)
+                level = all(state.state == "in-sync" for state in states)
+                if compared and (level or not wait):
+                    return
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await anext(feed)
+                except TimeoutError:
+                    break
+        if not shown:
+            raise errors.Unreachable(
+                "unreachable",
+                f"no member was online within {timeout:.0f} s",
+                "both need p2pchat running at the same time: p2pchat up",
+            )
+        raise errors.Unreachable(
+            "not-synced",
+            f"not in sync after {timeout:.0f} s",
+            "it goes on in the background while p2pchat up runs; see p2pchat status",
+        )
+
+    # -- files ---------------------------------------------------------------------------------
+
+    async def share(self, paths: Sequence[Path], *, room: str | None = None) -> events.Share:
+        """Offer files or folders as one sealed share; tell the room, if one is named.
+
+        Raises errors.BadInput: `file-missing`, `file-unreadable`; errors.Error.
+        """
+        target = (await self.room(room)).key if room is not None else None
+        share = await self.online_parts.shares.add(paths)
+        if target is not None:
+            body = ShareBody(share.id, share.name, share.size, share.magnet)
+            entry = await self.write(target, SHARE, body)
+            event = self._rooms.event(entry)
+            assert isinstance(event, events.Share)
+            return event
+        return events.Share(
+            id=id_text(share.id),
+            name=share.name,
+            size=share.size,
+            magnet=share.magnet,
+            author=self.peer_id,
+            time=events.rfc3339(time.time()),
+        )
+
+    async def get(
+        self, target: str, *, dest: Path | None = None, timeout: float | None = None
+    ) -> AsyncIterator[events.Transfer]:
+        """Fetch a share by its magnet, or by (a prefix of) the id it has in one of our rooms.
+
+        The last event is `complete` and has the path. Raises errors.BadInput `magnet-malformed`,
+        `share-unknown`; errors.Unreachable `transfer-timeout`; errors.Error `transfer-failed`.
+        """
+        magnet = target if target.startswith("magnet:") else await self._magnet_of(target)
+        async for event in self.online_parts.shares.fetch(magnet, dest, timeout):
+            yield event
+
+    async def _magnet_of(self, prefix: str) -> str:
+        found: dict[str, str] = {}
+        for chains in self._rooms.all():
+            for event in await self._rooms.history(
+                chains.room, last=None, since_s=None, kinds=(SHARE,)
+            ):
+                if isinstance(event, events.Share) and event.id.startswith(prefix.lower()):
+                    found[event.id] = event.magnet
+        if len(found) != 1 or len(prefix) < 4:
+            raise errors.BadInput(
+                "magnet-malformed" if ":" in prefix or "?" in prefix else "share-unknown",
+                f"{printable(prefix)!r} is neither a magnet link nor the id of a share known here",
+                "paste the whole magnet link in quotes, or see p2pchat files",
+            )
+        return found.popitem()[1]
+
+    async def files(self) -> list[events.Transfer]:
+        """Everything that is shared or fetched here, with who takes part."""
+        return await self.online_parts.shares.rows()
+
+    async def unshare(self, share_id: str) -> None:
+        """Stop offering a share and delete its sealed copy. Raises errors.BadInput."""
+        await self.online_parts.shares.remove(share_id)
+
+    # -- state ---------------------------------------------------------------------------------
+
+    async def status(self) -> events.Status:
+        entries = await self._database.read(journal.count)
+        return events.Status(
+            peer=self.peer_id,
+            name=self.name,
+            home=str(self.home),
+            running=self._online is not None,
+            pid=os.getpid(),
+            uptime_s=int(time.monotonic() - self._started),
+            connected=len(self.online()),
+            contacts=len(self._contacts),
+            rooms=len(list(self._rooms.all())),
+            invites=self._online.invites.waiting if self._online else 0,
+            entries=entries,
+            lan=self._lan,
+        )
+
+    def sync_rows(self) -> list[events.Sync]:
+        """How far each linked member and we differ, room by room."""
+        if self._online is None:
+            return []
+        return [
+            self._sync_event(session, progress)
+            for session in self._online.peers.sessions()
+            for progress in session.reconcile.progress()
+        ]
+
+    def events(self) -> Subscription:
+        """Everything that happens from now on. Close it, or use it as a context manager."""
+        return self._bus.subscribe()
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user in the password database, as in some containers
+        return "somebody"

@@ -1,0 +1,451 @@
+"""Links to people: from an open transport to a proven peer, and what is said over it.
+
+A `Session` is one link after its handshake. `Peers` owns all sessions, the carriers' registrations
+that bring contacts back together, and the rule that a link is never doubled: when two links to one
+person stand, the side with the lower person key closes the older.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from p2pchat.core.chain import Chains
+from p2pchat.core.entry import Entry
+from p2pchat.core.handshake import Established, Handshake, Proven, Refused, Terms
+from p2pchat.core.identity import Certificate, Identity, Random, derive, id_text
+from p2pchat.core.machine import Close, Output
+from p2pchat.core.reconcile import Load, PeerHas, Progress, Reconcile
+from p2pchat.core.wire import BadFrame, Bye, Have, Heads, Run, Signal, Summary, Swarm, Want
+from p2pchat.core.wire import decode as decode_frame
+from p2pchat.core.wire import encode as encode_frame
+from p2pchat.net.link import Link, LinkClosed
+from p2pchat.net.transport import ConnectFailed, Settings, Transport
+from p2pchat.node.runner import Runner
+from signaling.carriers import Carrier, Registration
+from signaling.envelope import SlotKeys
+from signaling.sdp import Description
+
+__all__ = ["LinkRefused", "Peers", "Purpose", "Session", "contact_psk", "contact_slot"]
+
+_log = logging.getLogger(__name__)
+_CONNECT_S = 20.0
+"""From an answer to open channels: ICE over a lossy path takes a few seconds, rarely ten."""
+_HALF_OPEN_MAX = 64
+"""Links between answer and proof; each costs a socket and a DTLS context."""
+
+
+class LinkRefused(Exception):
+    """The link came up and was refused, by either side. `code` is one of `wire.REFUSALS`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Why a link is made. `admit` puts a proven peer on disk, and answers a refusal code or None.
+
+    `settled` hears once how the link ended up: the session, or the exception that ended it.
+    """
+
+    role: str
+    psk: bytes
+    expected: bytes | None
+    via: str
+    admit: Callable[[Proven], Awaitable[str | None]]
+    settled: Callable[["Session | Exception"], None]
+
+
+class Hub(Protocol):
+    """What sessions need of the node."""
+
+    @property
+    def identity(self) -> Identity: ...
+    def rooms_with(self, person: bytes) -> list[Chains]: ...
+    async def commit(self, records: Sequence[object], source: "Session") -> None: ...
+    async def load_run(self, want: Load) -> list[Entry]: ...
+    async def peer_has(self, session: "Session", fact: PeerHas) -> None: ...
+    def progressed(self, session: "Session", fact: Progress) -> None: ...
+    async def signalled(self, session: "Session", frame: Signal | Swarm) -> None: ...
+    async def entered(self, session: "Session") -> None: ...
+    async def left(self, session: "Session", reason: str) -> None: ...
+
+
+class Session:
+    """One proven link. `peer` is the person's key; `transcript` names the link on both ends."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        link: Link,
+        transport: Transport,
+        established: Established,
+        via: str,
+        random: Random,
+    ) -> None:
+        self.certificate: Certificate = established.certificate
+        self.transcript = established.transcript
+        self.via = via
+        self.path = transport.path
+        self.same_host = transport.same_host
+        self.lower = hub.identity.person < established.certificate.person
+        self.reconcile = Reconcile(self.transcript, random, asyncio.get_running_loop().time())
+        self._hub = hub
+        self._link = link
+        self._runner = Runner(link, self.reconcile.outputs, self._commit, self._tell)
+
+    @property
+    def peer(self) -> bytes:
+        return self.certificate.person
+
+    @property
+    def name(self) -> str:
+        return self.certificate.safe_name()
+
+    def share(self, chains: Chains) -> None:
+        """The peer is a member of this room."""
+        self.reconcile.share(chains)
+        self._runner.wake()
+
+    def push(self, room: bytes, entries: Sequence[Entry]) -> None:
+        self.reconcile.push(room, entries)
+        self._runner.wake()
+
+    def compare(self, room: bytes) -> None:
+        self.reconcile.compare(room)
+        self._runner.wake()
+
+    async def send(self, frame: Signal | Swarm) -> None:
+        """Best effort: a link that just died takes the frame with it."""
+        try:
+            await self._link.send(encode_frame(frame))
+        except LinkClosed:
+            _log.debug("signal lost with its link")
+
+    async def close(self, code: str) -> None:
+        """Say why, then end the link."""
+        try:
+            async with asyncio.timeout(1):
+                await self._link.send(encode_frame(Bye(code)))
+        except (TimeoutError, LinkClosed):
+            _log.debug("link gone before goodbye")
+        await self._link.close(code)
+
+    async def run(self) -> str:
+        """Until the link ends; answers why."""
+        for chains in self._hub.rooms_with(self.peer):
+            self.reconcile.share(chains)
+        async with asyncio.TaskGroup() as tasks:
+            driving = tasks.create_task(self._drive())
+            try:
+                return await self._read()
+            except LinkClosed as closed:
+                return closed.reason
+            finally:
+                driving.cancel()
+
+    async def _drive(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await self._runner.flush()
+            await self._runner.run(
+                self.reconcile.next_timer, lambda: self.reconcile.handle_timer(loop.time())
+            )
+        except* LinkClosed:
+            _log.debug("link closed while writing")
+
+    async def _read(self) -> str:
+        while True:
+            frames = [await self._link.receive(), *self._link.waiting()]
+            for data in frames:
+                try:
+                    frame = decode_frame(data)
+                except BadFrame as bad:
+                    _log.info("bad frame", extra={"peer": id_text(self.peer), "why": str(bad)})
+                    await self.close("bad-frame")
+                    return "bad-frame"
+                match frame:
+                    case Summary() | Heads() | Want() | Run() | Have():
+                        self.reconcile.receive(frame)
+                    case Signal() | Swarm():
+                        await self._hub.signalled(self, frame)
+                    case Bye(code):
+                        await self._link.close(code)
+                        return code
+                    case None:
+                        pass
+            await self._runner.flush()
+
+    async def _commit(self, records: list[object]) -> None:
+        await self._hub.commit(records, self)
+
+    async def _tell(self, fact: object) -> None:
+        match fact:
+            case Load():
+                self.reconcile.loaded(fact, await self._hub.load_run(fact))
+            case PeerHas():
+                await self._hub.peer_has(self, fact)
+            case Progress():
+                self._hub.progressed(self, fact)
+
+
+class Peers:
+    """All sessions, and the ways to new ones."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        tasks: asyncio.TaskGroup,
+        carriers: Sequence[Carrier],
+        settings: Settings,
+        random: Random,
+    ) -> None:
+        self._hub = hub
+        self._tasks = tasks
+        self._carriers = carriers
+        self.settings = settings
+        self._random = random
+        self._sessions: dict[bytes, list[Session]] = {}
+        self._registrations: dict[bytes, list[Registration]] = {}
+        self._half_open = 0
+
+    def session(self, person: bytes) -> Session | None:
+        """The newest link to a person."""
+        sessions = self._sessions.get(person)
+        return sessions[-1] if sessions else None
+
+    def sessions(self) -> Iterator[Session]:
+        """One for each person that is linked."""
+        return iter([sessions[-1] for sessions in self._sessions.values()])
+
+    # -- slots ---------------------------------------------------------------------------------
+
+    def contact(self, person: bytes, secret: bytes) -> None:
+        """Be reachable for a contact, or look for it: the lower person key seeks."""
+        self.forget(person)
+        slot = SlotKeys.derive(contact_slot(secret))
+        lower = self._hub.identity.person < person
+
+        async def admit(proven: Proven) -> str | None:
+            del proven
+            return None
+
+        def settled(outcome: "Session | Exception") -> None:
+            if isinstance(outcome, Exception):
+                _log.info("contact not linked", extra={"why": str(outcome)})
+
+        def purpose(via: str) -> Purpose:
+            role = "a" if lower else "b"
+            return Purpose(role, contact_psk(secret), person, via, admit, settled)
+
+        self._registrations[person] = (
+            self.seek(slot, purpose, wanted=lambda: self.session(person) is None)
+            if lower
+            else self.serve(slot, purpose)
+        )
+
+    def forget(self, person: bytes) -> None:
+        for registration in self._registrations.pop(person, []):
+            registration.close()
+
+    def seek(
+        self, slot: SlotKeys, purpose: Callable[[str], Purpose], wanted: Callable[[], bool]
+    ) -> list[Registration]:
+        """Offer to whoever serves the slot, over every carrier, as long as `wanted`."""
+
+        def offer_over(name: str) -> Callable[[], Awaitable["_Offer | None"]]:
+            async def offer() -> "_Offer | None":
+                if not wanted() or self._half_open >= _HALF_OPEN_MAX:
+                    return None
+                transport = await Transport.offering(self.settings)
+                return _Offer(self, transport, purpose(name))
+
+            return offer
+
+        return [carrier.seek(slot, offer_over(carrier.name)) for carrier in self._carriers]
+
+    def serve(self, slot: SlotKeys, purpose: Callable[[str], Purpose]) -> list[Registration]:
+        """Answer whoever seeks in the slot, over every carrier."""
+
+        def answer_over(name: str) -> Callable[[Description], Awaitable[Description | None]]:
+            async def answer(offer: Description) -> Description | None:
+                return await self.answer(offer, purpose(name))
+
+            return answer
+
+        return [carrier.serve(slot, answer_over(carrier.name)) for carrier in self._carriers]
+
+    async def answer(self, offer: Description, purpose: Purpose) -> Description | None:
+        """Answer an offer; the link comes up by itself. None where too many are half open."""
+        if self._half_open >= _HALF_OPEN_MAX:
+            return None
+        try:
+            transport = await Transport.answering(self.settings, offer)
+        except ConnectFailed as failed:
+            _log.info("offer not answered", extra={"why": str(failed)})
+            return None
+        self.begin(transport, purpose)
+        return transport.description
+
+    # -- links ---------------------------------------------------------------------------------
+
+    def begin(self, transport: Transport, purpose: Purpose, timeout_s: float = _CONNECT_S) -> None:
+        """Bring a transport, whose descriptions are exchanged, to a session, and run it."""
+        self._tasks.create_task(self._run(transport, purpose, timeout_s))
+
+    async def _run(self, transport: Transport, purpose: Purpose, timeout_s: float) -> None:
+        self._half_open += 1
+        proven = False
+        try:
+            await transport.opened(timeout_s)
+            link = Link(transport)
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(link.run())
+                try:
+                    established = await self._shake_hands(link, transport, purpose)
+                    self._half_open -= 1
+                    proven = True
+                    await self._live(link, transport, established, purpose)
+                finally:
+                    await link.close("bye")
+                    running.cancel()
+        except* (ConnectFailed, LinkRefused, LinkClosed) as group:
+            failure = _first(group)
+            _log.info("link failed", extra={"via": purpose.via, "why": str(failure)})
+            if not proven:
+                purpose.settled(failure)
+        except* Exception as group:  # noqa: BLE001  (a task's edge: one link must not end others)
+            _log.exception("link ended by a fault of ours", extra={"via": purpose.via})
+            if not proven:
+                purpose.settled(_first(group))
+        finally:
+            if not proven:
+                self._half_open -= 1
+            await transport.aclose()
+
+    async def _shake_hands(self, link: Link, transport: Transport, purpose: Purpose) -> Established:
+        own, peer = transport.fingerprints
+        loop = asyncio.get_running_loop()
+        terms = Terms(
+            "a" if purpose.role == "a" else "b",
+            purpose.psk,
+            own,
+            peer,
+            transport.exporter,
+            purpose.expected,
+        )
+        machine = Handshake(self._hub.identity, terms, self._random, loop.time())
+        outcome: Established | None = None
+        said = "bye"
+
+        async def tell(fact: object) -> None:
+            nonlocal outcome, said
+            match fact:
+                case Proven():
+                    code = await purpose.admit(fact)
+                    if code is None:
+                        machine.admit()
+                    else:
+                        machine.refuse(code)
+                case Established():
+                    outcome = fact
+                case Refused(code):
+                    said = code
+
+        async def commit(records: list[object]) -> None:
+            assert not records, "the handshake persists through `admit`"
+
+        def outputs() -> Iterator[Output]:
+            nonlocal said
+            for output in machine.outputs():
+                if isinstance(output, Close) and said == "bye":
+                    said = output.code
+                yield output
+
+        runner = Runner(link, outputs, commit, tell)
+        await runner.flush()
+        while outcome is None:
+            if runner.closed:
+                raise LinkRefused(said)
+            try:
+                async with asyncio.timeout_at(machine.next_timer()):
+                    frame = await link.receive()
+            except TimeoutError:
+                machine.handle_timer(loop.time())
+            except LinkClosed as closed:
+                raise LinkRefused(said if said != "bye" else closed.reason) from closed
+            else:
+                machine.receive(frame, loop.time())
+            await runner.flush()
+        return outcome
+
+    async def _live(
+        self, link: Link, transport: Transport, established: Established, purpose: Purpose
+    ) -> None:
+        session = Session(self._hub, link, transport, established, purpose.via, self._random)
+        standing = self._sessions.setdefault(session.peer, [])
+        standing.append(session)
+        reason = "bye"
+        try:
+            if len(standing) > 1 and self._hub.identity.person < session.peer:
+                for older in standing[:-1]:
+                    await older.close("superseded")
+            await self._hub.entered(session)
+            purpose.settled(session)
+            reason = await session.run()
+        finally:
+            standing.remove(session)
+            if not standing:
+                self._sessions.pop(session.peer, None)
+            await self._hub.left(session, reason)
+            for registration in self._registrations.get(session.peer, []):
+                registration.retry()
+
+    async def close(self) -> None:
+        """Say goodbye on every link."""
+        for registrations in self._registrations.values():
+            for registration in registrations:
+                registration.close()
+        self._registrations.clear()
+        for sessions in list(self._sessions.values()):
+            for session in list(sessions):
+                await session.close("bye")
+
+
+class _Offer:
+    """One offer of ours on a carrier (`signaling.carriers.Attempt`)."""
+
+    def __init__(self, peers: Peers, transport: Transport, purpose: Purpose) -> None:
+        self._peers = peers
+        self._transport = transport
+        self._purpose = purpose
+
+    @property
+    def description(self) -> Description:
+        return self._transport.description
+
+    async def accept(self, answer: Description) -> None:
+        await self._transport.accept(answer)
+        self._peers.begin(self._transport, self._purpose)
+
+    async def abandon(self) -> None:
+        await self._transport.aclose()
+
+
+def contact_slot(secret: bytes) -> bytes:
+    """The rendezvous secret of two contacts (docs/protocol.md, 2)."""
+    return derive(secret, b"p2pchat/1/rendezvous")
+
+
+def contact_psk(secret: bytes) -> bytes:
+    return derive(secret, b"p2pchat/1/contact/psk")
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first plain exception in a group of groups."""
+    for inner in group.exceptions:
+        return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    raise AssertionError("an exception group is never empty")

@@ -1,0 +1,285 @@
+"""Rooms: what is written, what came in, and how it reads.
+
+Holds `Chains` of every room in memory and keeps them and the store in step: heads move when entries
+are accepted, entries are on disk before anything about them leaves, and if a commit fails the room
+is loaded anew.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from p2pchat import errors
+from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX, TEXT_BYTES_MAX
+from p2pchat.core.chain import Chains, Head
+from p2pchat.core.clock import HybridClock, seconds
+from p2pchat.core.entry import (
+    DEVICE,
+    EPOCH,
+    MESSAGE,
+    SHARE,
+    Entry,
+    MessageBody,
+    ShareBody,
+    chain_id,
+)
+from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_text
+from p2pchat.core.reconcile import Append, Load
+from p2pchat.core.sealing import seal_epoch
+from p2pchat.core.timeline import Timeline
+from p2pchat.events import Event, Message, Share, rfc3339
+from p2pchat.store import journal, rooms
+from p2pchat.store.database import Connection, Database
+
+__all__ = ["Rooms"]
+
+_SHOWN = frozenset({MESSAGE, SHARE})
+_SEALED_MAX = 4_096
+"""Entries kept in memory until their key comes; the rest is seen with the next `log`."""
+
+Listener = Callable[[bytes, Sequence[Entry], object], None]
+"""Hears room, entries of one chain that are on disk now, and where they came from (None: here)."""
+
+
+class Rooms:
+    def __init__(
+        self,
+        database: Database,
+        incarnation: bytes,
+        random: Random,
+        wall: Callable[[], float],
+        publish: Callable[[Event], None],
+    ) -> None:
+        self._publish = publish
+        self._database = database
+        self.identity: Callable[[], Identity]
+        self._incarnation = incarnation
+        self._random = random
+        self._wall = wall
+        self._clock = HybridClock()
+        self._rooms: dict[bytes, Chains] = {}
+        self._sealed: dict[bytes, list[Entry]] = {}
+        """entries that came before their epoch's key, by epoch"""
+        self.listeners: list[Listener] = []
+
+    # -- what there is -------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        def read(tx: Connection) -> tuple[dict[bytes, Chains], int]:
+            found = {row.room: self._load_room(tx, row.room) for row in rooms.all_rooms(tx)}
+            return found, journal.newest_time(tx)
+
+        self._rooms, self._clock.last = await self._database.read(read)
+
+    def _load_room(self, tx: Connection, room: bytes) -> Chains:
+        chains = Chains(room, frozenset(rooms.members(tx, room)))
+        for row in journal.heads(tx, room):
+            chains.restore(row.chain, Head(row.seq, row.id, row.device, row.time))
+            if row.forked:
+                chains.forked.add(row.chain)
+        for entry in journal.of_kind(tx, room, DEVICE):
+            certificate = chains.read(entry)
+            if isinstance(certificate, Certificate):
+                chains.certify(certificate)
+        chains.epochs.update(rooms.epochs(tx, room))
+        return chains
+
+    def get(self, room: bytes) -> Chains | None:
+        return self._rooms.get(room)
+
+    def all(self) -> Iterable[Chains]:
+        return self._rooms.values()
+
+    def with_member(self, person: bytes) -> list[Chains]:
+        return [chains for chains in self._rooms.values() if person in chains.members]
+
+    def own_chain(self, room: bytes) -> bytes:
+        return chain_id(room, self.identity().device, self._incarnation)
+
+    def create_direct(self, tx: Connection, person: bytes) -> bytes:
+        """Put the room of two with `person` into the store, if it is not there; answers its id."""
+        own = self.identity().person
+        room = direct_room(own, person)
+        rooms.add(tx, room, "direct", "", self._wall(), [own, person])
+        return room
+
+    def opened(self, room: bytes, members: Iterable[bytes]) -> Chains:
+        """The room is in the store: hold it from now on."""
+        return self._rooms.setdefault(room, Chains(room, frozenset(members)))
+
+    # -- writing -------------------------------------------------------------------------------
+
+    async def write(
+        self, room: bytes, kind: int, body: msgspec.Struct, peers: Sequence[Certificate]
+    ) -> Entry:
+        """Write one entry of ours; it is on disk when this returns.
+
+        `peers`: certificates of the other members, for a first epoch.
+        """
+        chains = self._rooms[room]
+        entries = self._prologue(chains, peers)
+        epoch = chains.writing_epoch() or b""
+        entries.append(self._own(chains, kind, body, epoch))
+        await self._append([Append(room, tuple(entries))], None)
+        return entries[-1]
+
+    def _prologue(self, chains: Chains, peers: Sequence[Certificate]) -> list[Entry]:
+        """Entries that must stand before the first message: who writes, and under which key."""
+        identity = self.identity()
+        entries: list[Entry] = []
+        known = chains.certificates.get(identity.device)
+        if chains.seq(self.own_chain(chains.room)) < 0 or known != identity.certificate:
+            entries.append(self._own(chains, DEVICE, identity.certificate, b""))
+            chains.certify(identity.certificate)
+        if chains.writing_epoch() is None:
+            key = self._random(32)
+            epoch, body = seal_epoch(chains.room, key, [identity.certificate, *peers], [])
+            entries.append(self._own(chains, EPOCH, body, epoch))
+            chains.epochs[epoch] = key
+        return entries
+
+    def _own(self, chains: Chains, kind: int, body: msgspec.Struct, epoch: bytes) -> Entry:
+        return chains.write(
+            self.identity(),
+            self._incarnation,
+            time=self._clock.next(self._wall()),
+            kind=kind,
+            body=body,
+            random=self._random,
+            epoch=epoch,
+        )
+
+    # -- taking in -----------------------------------------------------------------------------
+
+    async def commit(self, records: Sequence[object], source: object) -> None:
+        """Put what a link's machine accepted on disk."""
+        appends = [record for record in records if isinstance(record, Append)]
+        wall = self._wall()
+        for append in appends:
+            for entry in append.entries:
+                self._clock.witness(entry.header.time, wall)
+        await self._append(appends, source)
+
+    async def _append(self, appends: Sequence[Append], source: object) -> None:
+        epochs: list[tuple[bytes, bytes, bytes]] = []
+        for append in appends:
+            chains = self._rooms[append.room]
+            for entry in append.entries:
+                if entry.header.kind == EPOCH:
+                    epoch = chains.open_epoch(entry, self.identity())
+                    if epoch is not None:
+                        epochs.append((append.room, epoch, chains.epochs[epoch]))
+
+        def write(tx: Connection) -> None:
+            for append in appends:
+                journal.append(tx, append.entries)
+                web = journal.Web(tx)
+                journal.place(tx, Timeline(web).insert(map(journal.timeline_node, append.entries)))
+            for room, epoch, key in epochs:
+                rooms.add_epoch(tx, room, epoch, key)
+
+        try:
+            # Once queued it will be committed, so what follows from that must not be cancelled off.
+            await asyncio.shield(self._database.write(write))
+        except errors.Error:
+            await self._reload({append.room for append in appends})
+            raise
+        for append in appends:
+            self._committed(append, source)
+        for _, epoch, _ in epochs:
+            for entry in self._sealed.pop(epoch, []):
+                self._show(entry)
+
+    def _committed(self, append: Append, source: object) -> None:
+        for listener in self.listeners:
+            listener(append.room, append.entries, source)
+        for entry in append.entries:
+            self._show(entry)
+
+    def _show(self, entry: Entry) -> None:
+        if entry.header.kind not in _SHOWN:
+            return
+        chains = self._rooms[entry.header.room]
+        if entry.header.epoch not in chains.epochs:
+            waiting = self._sealed.setdefault(entry.header.epoch, [])
+            if len(waiting) < _SEALED_MAX and len(self._sealed) < _SEALED_MAX:
+                waiting.append(entry)
+            return
+        event = self.event(entry)
+        if event is not None:
+            self._publish(event)
+
+    async def _reload(self, wanted: set[bytes]) -> None:
+        def read(tx: Connection) -> dict[bytes, Chains]:
+            return {room: self._load_room(tx, room) for room in wanted}
+
+        self._rooms.update(await self._database.read(read))
+
+    async def load_run(self, want: Load) -> list[Entry]:
+        """Entries of one chain, the last with a signature that this node has verified."""
+        return await self._database.read(
+            lambda tx: journal.run(
+                tx, want.chain, want.first, want.last, RUN_BYTES, RUN_ENTRIES_MAX
+            )
+        )
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def event(self, entry: Entry) -> Message | Share | None:
+        """What a person is shown of an entry; None if it cannot be read."""
+        chains = self._rooms[entry.header.room]
+        certificate = chains.certificates.get(entry.header.device)
+        if certificate is None:
+            return None
+        room, time = id_text(chains.room), rfc3339(seconds(entry.header.time))
+        match chains.read(entry):
+            case MessageBody(text, reply_to) if len(text.encode()) <= TEXT_BYTES_MAX:
+                return Message(
+                    room=room,
+                    id=id_text(entry.id),
+                    author=id_text(certificate.person),
+                    name=certificate.safe_name(),
+                    time=time,
+                    text=text,
+                    reply_to=id_text(reply_to) if reply_to and len(reply_to) == 32 else None,
+                )
+            case ShareBody(share, name, size, magnet) if len(share) == 32 and size >= 0:
+                return Share(
+                    id=id_text(share),
+                    name=name,
+                    size=size,
+                    magnet=magnet,
+                    room=room,
+                    author=id_text(certificate.person),
+                    time=time,
+                )
+        return None
+
+    async def history(
+        self, room: bytes, *, last: int | None, since_s: float | None, kinds: Sequence[int]
+    ) -> list[Message | Share]:
+        """The newest `last` entries since `since_s` (Unix seconds), oldest first."""
+        entries = await self._database.read(
+            lambda tx: journal.tail(tx, room, kinds, last=last, since_s=since_s)
+        )
+        return [event for entry in entries if (event := self.event(entry)) is not None]
+
+    async def entry(self, id_: bytes) -> Entry:
+        """An entry that `find` has found."""
+        return await self._database.read(lambda tx: journal.entry(tx, id_))
+
+    async def find(self, room: bytes, prefix: str) -> bytes:
+        """The id of the one entry of `room` that begins with `prefix` (base32).
+
+        Raises errors.BadInput `entry-unknown`.
+        """
+        found = await self._database.read(lambda tx: journal.ids(tx, room))
+        matching = [id_ for id_ in found if id_text(id_).startswith(prefix.lower())]
+        if len(matching) != 1 or not prefix:
+            raise errors.BadInput(
+                "entry-unknown",
+                f"{len(matching) or 'no'} messages have an id that begins with {prefix!r}",
+                "see the ids with p2pchat log ROOM --json",
+            )
+        return matching[0]
