@@ -88,11 +88,15 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, tag=32):
 
 
 class Swarm(msgspec.Struct, frozen=True, array_like=True, tag=33):
-    """I take part in this swarm; `port` is TCP on loopback (0: none), `complete`: I have all."""
+    """I take part in this swarm; `port` is TCP on loopback (0: none), `complete`: I have all.
+
+    `reply`: tell me the same of you.
+    """
 
     tag: bytes
     port: int
     complete: bool
+    reply: bool
 
 
 class Bye(msgspec.Struct, frozen=True, array_like=True, tag=47):

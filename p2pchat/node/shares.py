@@ -57,7 +57,6 @@ class Shares:
         self._changed = asyncio.Condition()
         self._session: FileSession
         self._tracker: Tracker
-        self._told: set[tuple[bytes, bytes]] = set()
         self._states: dict[bytes, str] = {}
         self._tasks: asyncio.TaskGroup
 
@@ -251,21 +250,20 @@ class Shares:
             self._tracker.url,
         )
         for session in self._peers.sessions():
-            await self._tell(session, share)
+            await self._tell(session, share, reply=True)
 
     async def entered(self, session: Session) -> None:
         """A link stands: tell which swarms we are in."""
         for share in list(self._shares.values()):
-            await self._tell(session, share)
+            await self._tell(session, share, reply=True)
 
     def left(self, session: Session) -> None:
         self._tracker.swarms.drop(_token(session))
-        self._told = {told for told in self._told if told[0] != session.transcript}
 
-    async def _tell(self, session: Session, share: Share) -> None:
-        self._told.add((session.transcript, share.info_hash))
+    async def _tell(self, session: Session, share: Share, *, reply: bool) -> None:
         port = self._session.port if session.same_host else 0
-        await session.send(Swarm(_tag(share.info_hash, session), port, self._complete(share)))
+        tag = _tag(share.info_hash, session)
+        await session.send(Swarm(tag, port, self._complete(share), reply))
 
     def _complete(self, share: Share) -> bool:
         torrent = self._session.torrents.get(share.info_hash)
@@ -288,8 +286,8 @@ class Shares:
             )
             await self._tracker.flush()
             return
-        if (session.transcript, share.info_hash) not in self._told:
-            await self._tell(session, share)
+        if frame.reply:
+            await self._tell(session, share, reply=False)
         own_complete = self._complete(share)
         if own_complete and frame.complete:
             return
