@@ -1,1 +1,3 @@
-"""."""
+"""Terminal commands. They speak to `api` and to nothing below it."""
+
+__all__: list[str] = []

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import platformdirs
 
 from p2pchat import config as configuration
 from p2pchat import errors, events
@@ -35,7 +34,7 @@ from p2pchat.node.rooms import Rooms
 from p2pchat.store import contacts, journal, meta
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Connection, Database
-from p2pchat.store.profile import Profile
+from p2pchat.store.profile import Profile, default_home
 from p2pchat.text import checked_name, printable
 from signaling.tasks import owned_tasks
 
@@ -46,15 +45,9 @@ if TYPE_CHECKING:
     from signaling.carriers import Carrier
     from signaling.invite import Invite
 
-__all__ = ["Invitation", "Node", "default_home"]
+__all__ = ["Invitation", "Node"]
 
 _log = logging.getLogger(__name__)
-
-
-def default_home() -> Path:
-    """`P2PCHAT_HOME`, else the platform's data folder."""
-    named = os.environ.get("P2PCHAT_HOME")
-    return Path(named) if named else platformdirs.user_data_path("p2pchat", appauthor=False)
 
 
 class Invitation:

@@ -16,12 +16,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
+
 from p2pchat.errors import Busy, Error
 
-__all__ = ["Profile", "unwritable"]
+__all__ = ["Profile", "default_home", "unwritable"]
 
 _SOCKET_PATH_MAX = 100
 """sun_path has 108 bytes on Linux, 104 on macOS."""
+
+
+def default_home() -> Path:
+    """`P2PCHAT_HOME`, else the platform's data folder."""
+    named = os.environ.get("P2PCHAT_HOME")
+    return Path(named) if named else platformdirs.user_data_path("p2pchat", appauthor=False)
 
 
 class Profile:

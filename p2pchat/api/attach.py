@@ -1,0 +1,98 @@
+"""Attach to the running node, else host one for as long as it is needed."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2pchat import config as configuration
+from p2pchat import errors
+from p2pchat.api.client import Client, NotRunning
+from p2pchat.store.profile import Profile, default_home
+
+__all__ = ["Attached", "attach", "attached", "default_home", "host", "running_process", "settings"]
+
+
+def settings(home: Path, given: Sequence[str]) -> configuration.Config:
+    """The settings in force for a home. Raises errors.Usage."""
+    return configuration.load(home.expanduser() / "config.toml", os.environ, given)
+
+
+def running_process(home: Path) -> int | None:
+    """The process that holds the profile, None if it is free."""
+    return Profile.owner(home.expanduser())
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A client, and whether the node lives in this process (`hosted`) and is new (`created`)."""
+
+    client: Client
+    hosted: bool
+    created: bool
+    name: str
+    stop: asyncio.Event
+
+
+@asynccontextmanager
+async def attached(home: Path) -> AsyncIterator[Client]:
+    """The running node's client. Raises NotRunning."""
+    path = Profile.socket_for(home)
+    if not path.exists():
+        raise NotRunning
+    async with Client.open(path) as client:
+        if not await client.answers():
+            raise NotRunning
+        yield client
+
+
+@asynccontextmanager
+async def host(
+    home: Path, config: configuration.Config, name: str | None, *, online: bool
+) -> AsyncIterator[Attached]:
+    """A node in this process, and a client to it. Raises what `Node.open` raises."""
+    from p2pchat.api.server import serve
+    from p2pchat.node.node import Node
+
+    stop = asyncio.Event()
+    async with (
+        Node.open(home, config=config, name=name, online=online) as node,
+        serve(node, stop),
+        Client.open(node.profile.socket_path) as client,
+    ):
+        yield Attached(client, hosted=True, created=node.created, name=node.name, stop=stop)
+
+
+@asynccontextmanager
+async def attach(
+    home: Path, given: Sequence[str] = (), name: str | None = None, *, online: bool = True
+) -> AsyncIterator[Attached]:
+    """Attach or host. A node that is just starting or ending is waited for, two seconds at most.
+
+    Raises errors.Busy `home-in-use` where the profile is held by somebody who does not answer, and
+    what `Node.open` raises.
+    """
+    async with AsyncExitStack() as stack:
+        yield await _reach(stack, home, given, name, online=online)
+
+
+async def _reach(
+    stack: AsyncExitStack, home: Path, given: Sequence[str], name: str | None, *, online: bool
+) -> Attached:
+    deadline = asyncio.get_running_loop().time() + 2
+    while True:
+        try:
+            client = await stack.enter_async_context(attached(home))
+            return Attached(client, hosted=False, created=False, name="", stop=asyncio.Event())
+        except NotRunning:
+            pass
+        try:
+            hosted = host(home, settings(home, given), name, online=online)
+            return await stack.enter_async_context(hosted)
+        except errors.Busy:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+        # Its owner has the lock but no socket yet, or no more: there is no event to wait on.
+        await asyncio.sleep(0.05)

@@ -1,0 +1,303 @@
+"""What can be asked of a node. Each route is an async generator of events; the server streams them.
+
+Requests are frozen structs, decoded strictly. Paths in them are absolute: the node's own working
+directory means nothing to whoever asks.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from p2pchat import errors, events
+from p2pchat.node.node import Node
+
+__all__ = [
+    "ROUTES",
+    "GetRequest",
+    "InviteRequest",
+    "JoinRequest",
+    "LogRequest",
+    "NameRequest",
+    "Nothing",
+    "ReplyRequest",
+    "RoomRequest",
+    "SendRequest",
+    "ShareRequest",
+    "SyncRequest",
+    "UnshareRequest",
+    "WithdrawRequest",
+]
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Nothing(_Request, frozen=True, kw_only=True):
+    pass
+
+
+class NameRequest(_Request, frozen=True, kw_only=True):
+    name: str
+
+
+class RoomRequest(_Request, frozen=True, kw_only=True):
+    room: str
+
+
+class InviteRequest(_Request, frozen=True, kw_only=True):
+    """`wait`: until a friend has come. The invite lives on if whoever asked goes away."""
+
+    room: str | None = None
+    expires_s: float = 86_400.0
+    wait: bool = True
+
+
+class WithdrawRequest(_Request, frozen=True, kw_only=True):
+    invite: str
+
+
+class ReplyRequest(_Request, frozen=True, kw_only=True):
+    blob: str
+
+
+class JoinRequest(_Request, frozen=True, kw_only=True):
+    blob: str
+    timeout: float | None = None
+
+
+class SendRequest(_Request, frozen=True, kw_only=True):
+    room: str
+    text: str
+    reply_to: str | None = None
+    wait: bool = False
+    timeout: float = 30.0
+
+
+class LogRequest(_Request, frozen=True, kw_only=True):
+    """`last`: None for all. `since`: Unix seconds."""
+
+    room: str
+    last: int | None = 50
+    since: float | None = None
+    follow: bool = False
+
+
+class SyncRequest(_Request, frozen=True, kw_only=True):
+    room: str | None = None
+    wait: bool = False
+    timeout: float = 30.0
+
+
+class ShareRequest(_Request, frozen=True, kw_only=True):
+    paths: list[str]
+    room: str | None = None
+
+
+class GetRequest(_Request, frozen=True, kw_only=True):
+    target: str
+    dest: str | None = None
+    timeout: float | None = None
+
+
+class UnshareRequest(_Request, frozen=True, kw_only=True):
+    share: str
+
+
+Stream = AsyncIterator[events.Event]
+
+
+async def identity(node: Node, _: Nothing) -> Stream:
+    yield node.identity_row()
+
+
+async def rename(node: Node, request: NameRequest) -> Stream:
+    yield await node.rename(request.name)
+
+
+async def status(node: Node, _: Nothing) -> Stream:
+    yield await node.status()
+    for row in node.sync_rows():
+        yield row
+
+
+async def peers(node: Node, _: Nothing) -> Stream:
+    for row in await node.peers():
+        yield row
+
+
+async def rooms(node: Node, _: Nothing) -> Stream:
+    for row in await node.rooms():
+        yield row
+
+
+async def members(node: Node, request: RoomRequest) -> Stream:
+    for row in await (await node.room(request.room)).members():
+        yield row
+
+
+async def invite(node: Node, request: InviteRequest) -> Stream:
+    if not 1 <= request.expires_s <= 365 * 86_400:
+        raise errors.Usage("usage", "an invite lives from a second to a year", "try --expires 24h")
+    with node.events() as feed:
+        invitation = await node.invite(request.room, expires_s=request.expires_s)
+        yield invitation.event
+        if not request.wait:
+            return
+        async for event in _until(feed, invitation.wait):
+            yield event
+
+
+async def withdraw(node: Node, request: WithdrawRequest) -> Stream:
+    await node.withdraw(request.invite)
+    yield events.Note(text="the invite is withdrawn")
+
+
+async def reply(node: Node, request: ReplyRequest) -> Stream:
+    yield await node.reply(request.blob)
+
+
+async def join(node: Node, request: JoinRequest) -> Stream:
+    told: asyncio.Queue[events.Event] = asyncio.Queue()
+
+    async def run() -> events.Joined:
+        return await node.join(request.blob, timeout=request.timeout, on_event=told.put_nowait)
+
+    async for event in _until(_drain(told), run):
+        yield event
+
+
+async def send(node: Node, request: SendRequest) -> Stream:
+    room = await node.room(request.room)
+    message = await room.send(request.text, reply_to=request.reply_to)
+    yield message
+    if request.wait:
+        async for event in room.delivered(message.id, timeout=request.timeout):
+            yield event
+
+
+async def log(node: Node, request: LogRequest) -> Stream:
+    room = await node.room(request.room)
+    with node.events() as feed:
+        shown: set[str] = set()
+        async for message in room.history(last=request.last, since=request.since):
+            shown.add(message.id)
+            yield message
+        if not request.follow:
+            return
+        async for event in feed:
+            if isinstance(event, events.Message) and event.room == room.id:
+                if event.id not in shown:
+                    yield event
+                shown.discard(event.id)
+
+
+async def sync(node: Node, request: SyncRequest) -> Stream:
+    async for event in node.sync(request.room, wait=request.wait, timeout=request.timeout):
+        yield event
+
+
+async def share(node: Node, request: ShareRequest) -> Stream:
+    paths = [Path(path) for path in request.paths]
+    if not paths or not all(path.is_absolute() for path in paths):
+        raise errors.Usage("usage", "no absolute path to share", "name at least one file or folder")
+    yield await node.share(paths, room=request.room)
+
+
+async def get(node: Node, request: GetRequest) -> Stream:
+    dest = Path(request.dest) if request.dest is not None else None
+    async for event in node.get(request.target, dest=dest, timeout=request.timeout):
+        yield event
+
+
+async def files(node: Node, _: Nothing) -> Stream:
+    for row in await node.files():
+        yield row
+
+
+async def unshare(node: Node, request: UnshareRequest) -> Stream:
+    await node.unshare(request.share)
+    yield events.Note(text="the share is gone from here; who has it may still pass it on")
+
+
+async def feed(node: Node, _: Nothing) -> Stream:
+    with node.events() as subscription:
+        yield events.Note(text=f"events from {events.rfc3339(time.time())} on")
+        async for event in subscription:
+            yield event
+
+
+ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
+    "identity": (Nothing, identity),
+    "name": (NameRequest, rename),
+    "status": (Nothing, status),
+    "peers": (Nothing, peers),
+    "rooms": (Nothing, rooms),
+    "members": (RoomRequest, members),
+    "invites": (InviteRequest, invite),
+    "withdrawals": (WithdrawRequest, withdraw),
+    "replies": (ReplyRequest, reply),
+    "joins": (JoinRequest, join),
+    "messages": (SendRequest, send),
+    "log": (LogRequest, log),
+    "sync": (SyncRequest, sync),
+    "shares": (ShareRequest, share),
+    "transfers": (GetRequest, get),
+    "files": (Nothing, files),
+    "removals": (UnshareRequest, unshare),
+    "events": (Nothing, feed),
+}
+"""POST /v1/NAME with the request as JSON."""
+
+
+async def _drain(queue: "asyncio.Queue[events.Event]") -> Stream:
+    while True:
+        yield await queue.get()
+
+
+async def _until(
+    feed: AsyncIterator[events.Event], work: Callable[[], Awaitable[events.Event]]
+) -> Stream:
+    """What `feed` says until `work` is done, then what it answered; what it raises is raised."""
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(_outcome(work))
+        reading = tasks.create_task(_next(feed))
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    {working, reading}, return_when=asyncio.FIRST_COMPLETED
+                )
+                if reading in done:
+                    event = reading.result()
+                    if event is None:
+                        break
+                    yield event
+                    reading = tasks.create_task(_next(feed))
+                if working in done:
+                    break
+        finally:
+            reading.cancel()
+            if not working.done():
+                working.cancel()
+    result = working.result()
+    if isinstance(result, errors.Error):
+        raise result
+    yield result
+
+
+async def _next(feed: AsyncIterator[events.Event]) -> events.Event | None:
+    return await anext(feed, None)
+
+
+async def _outcome(
+    work: Callable[[], Awaitable[events.Event]],
+) -> events.Event | errors.Error:
+    """Errors as values: a TaskGroup would wrap them."""
+    try:
+        return await work()
+    except errors.Error as error:
+        return error

@@ -1,0 +1,137 @@
+"""Line-mode chat: what comes in is printed above the prompt, what is typed is sent."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from p2pchat import events
+from p2pchat.api.attach import attach
+from p2pchat.api.client import Client
+from p2pchat.api.routes import (
+    GetRequest,
+    InviteRequest,
+    LogRequest,
+    RoomRequest,
+    SendRequest,
+    ShareRequest,
+    SyncRequest,
+)
+from p2pchat.api.slash import COMMANDS, Slash, parse
+from p2pchat.cli.command import Common, usage
+from p2pchat.cli.invite import greet
+from p2pchat.cli.output import Output
+from p2pchat.errors import BadInput, Error
+
+__all__ = ["chat", "last_chat"]
+
+
+async def last_chat(out: Output, common: Common) -> None:
+    """The room with the newest message."""
+    if out.json or not sys.stdin.isatty():
+        raise usage("no command given", "see p2pchat --help; the chat needs a terminal")
+    async with attach(common.folder, common.settings, common.name) as node:
+        greet(out, node)
+        rooms = [
+            event async for event in node.client.ask("rooms") if isinstance(event, events.RoomRow)
+        ]
+        if not rooms:
+            raise BadInput(
+                "room-unknown",
+                "there is nobody to talk with yet",
+                "run p2pchat invite and send a friend what it prints; or p2pchat join BLOB",
+            )
+        newest = max(rooms, key=lambda row: row.time or "")
+        await chat(out, node.client, newest.room)
+
+
+async def chat(out: Output, client: Client, room: str) -> None:
+    """Talk in `room` (an id) until /quit or Ctrl-D."""
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.patch_stdout import patch_stdout
+
+    out.note("type a message, or /help; Ctrl-D leaves")
+    prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+    # raw: the names we print are bold, and everything a peer chose was made harmless before.
+    with patch_stdout(raw=True):
+        async with asyncio.TaskGroup() as tasks:
+            ready = asyncio.Event()
+            printing = tasks.create_task(_print(out, client, room, ready))
+            await ready.wait()
+            try:
+                while True:
+                    line = await prompt.prompt_async("> ")
+                    if not await _handle(out, client, room, line):
+                        break
+            except EOFError:
+                pass
+            finally:
+                printing.cancel()
+
+
+async def _print(out: Output, client: Client, room: str, ready: asyncio.Event) -> None:
+    """History, then what happens."""
+    feed = client.ask("events")
+    await anext(feed)
+    shown: set[str] = set()
+    async for event in client.ask("log", LogRequest(room=room, last=20)):
+        if isinstance(event, events.Message):
+            shown.add(event.id)
+        out.event(event)
+    ready.set()
+    async for event in feed:
+        match event:
+            case events.Message(id=id_) if event.room == room and id_ not in shown:
+                out.event(event)
+            case events.Share() if event.room == room:
+                out.event(event)
+                out.note(f"  fetch it with /get {event.id[:8]}")
+            case events.Peer() | events.Joined():
+                out.event(event)
+
+
+async def _handle(out: Output, client: Client, room: str, line: str) -> bool:
+    """Carry out one line; whether to go on."""
+    entered = parse(line)
+    try:
+        match entered:
+            case str() if not entered.strip():
+                pass
+            case str():
+                async for _ in client.ask("messages", SendRequest(room=room, text=entered)):
+                    pass
+            case Slash("quit"):
+                return False
+            case Slash():
+                await _slash(out, client, room, entered)
+    except Error as error:
+        out.note(f"p2pchat: {error.message}\nhint: {error.hint}")
+    return True
+
+
+async def _slash(out: Output, client: Client, room: str, slash: Slash) -> None:
+    match slash:
+        case Slash("help"):
+            for name, (argument, what) in COMMANDS.items():
+                out.say(f"/{name} {argument}".ljust(16) + what)
+            return
+        case Slash("members"):
+            answer = client.ask("members", RoomRequest(room=room))
+        case Slash("rooms" | "files" | "status"):
+            answer = client.ask(slash.name)
+        case Slash("sync"):
+            answer = client.ask("sync", SyncRequest(room=room, wait=True))
+        case Slash("invite"):
+            answer = client.ask("invites", InviteRequest(wait=False))
+        case Slash("share", path) if path:
+            target = str(Path(path).expanduser().absolute())
+            answer = client.ask("shares", ShareRequest(paths=[target], room=room))
+        case Slash("get", target) if target:
+            answer = client.ask("transfers", GetRequest(target=target))
+        case _:
+            out.note(f"there is no command /{slash.name} of that form; /help lists them")
+            return
+    async for event in answer:
+        if isinstance(event, events.InviteReady):
+            out.say(event.blob)
+        elif not isinstance(event, events.Share):
+            out.event(event)

@@ -1,0 +1,134 @@
+"""What every command has: the common options, and one way to run and to fail."""
+
+import asyncio
+import functools
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from p2pchat.errors import Error, Usage
+
+__all__ = ["Common", "command"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Common:
+    """The common options, given before or after the command's name."""
+
+    home: Path | None = None
+    json: bool = False
+    name: str | None = None
+    settings: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        from p2pchat.api.attach import default_home
+
+        return (self.home or default_home()).expanduser().absolute()
+
+
+_OPTIONS = (
+    click.option(
+        "--home", type=click.Path(path_type=Path, file_okay=False), help="The profile's folder."
+    ),
+    click.option("--json", is_flag=True, default=None, help="One JSON object a line on stdout."),
+    click.option("--name", help="Name for a new identity."),
+    click.option(
+        "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting."
+    ),
+)
+
+
+def common_options(function: F) -> F:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def merge(common: Common, given: dict[str, Any]) -> Common:
+    """Take the common options out of a command's own."""
+    home, json, name = given.pop("home"), given.pop("json"), given.pop("name")
+    settings = list(given.pop("settings"))
+    return Common(
+        home or common.home,
+        common.json if json is None else json,
+        name or common.name,
+        common.settings + settings,
+    )
+
+
+def command(function: Callable[..., Awaitable[int | None]]) -> click.Command:
+    """A coroutine as a command: `async def name(out: Output, common: Common, **options)`.
+
+    It answers its exit code, None for 0; errors.Error becomes message, hint and exit code here and
+    nowhere else.
+    """
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        from p2pchat.cli.output import Output
+
+        context = click.get_current_context()
+        parent = context.find_object(Common) or Common()
+        common = merge(parent, given)
+        out = Output(json=common.json)
+        sys.exit(execute(out, lambda: function(out, common, **given)))
+
+    wrapped = common_options(run)
+    name = function.__name__.rstrip("_").replace("_", "-")
+    return click.command(name, help=function.__doc__)(wrapped)
+
+
+def execute(out: Any, work: Callable[[], Awaitable[int | None]]) -> int:
+    """Run to the end; answer the exit code."""
+    from p2pchat.api.client import NotRunning
+
+    code = 1
+    try:
+        code = asyncio.run(_main(work)) or 0
+    except KeyboardInterrupt:
+        code = 130
+        out.error(Error("interrupted", "interrupted", "run it again to go on"))
+    except BrokenPipeError:
+        # Whoever read our output has had enough; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Error as error:
+        code = error.exit_code
+        out.error(error)
+    except NotRunning:
+        out.error(
+            Error(
+                "not-running",
+                "the background node ended meanwhile",
+                "start it again with p2pchat up; nothing acknowledged is lost",
+            )
+        )
+    except Exception as error:
+        if os.environ.get("P2PCHAT_DEBUG"):
+            raise
+        code = 1
+        out.error(
+            Error(
+                "internal",
+                f"a fault of ours: {type(error).__name__}: {error}",
+                "run it with P2PCHAT_DEBUG=1 and report what it prints",
+            )
+        )
+    out.done(code)
+    return code
+
+
+async def _main(work: Callable[[], Awaitable[int | None]]) -> int | None:
+    return await work()
+
+
+def usage(message: str, hint: str) -> Usage:
+    return Usage("usage", message, hint)

@@ -1,0 +1,188 @@
+"""invite, join, reply."""
+
+import asyncio
+import re
+import sys
+
+import click
+
+from p2pchat import events
+from p2pchat.api.attach import Attached, attach
+from p2pchat.api.routes import InviteRequest, JoinRequest, ReplyRequest
+from p2pchat.cli.command import Common, command, usage
+from p2pchat.cli.output import Output
+from p2pchat.errors import BadInput, Error, Unreachable
+
+__all__ = ["invite_", "join_", "reply_"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def duration(text: str) -> float:
+    """`30m`, `24h`, `7d` in seconds. Raises errors.Usage."""
+    match = re.fullmatch(r"(\d{1,6})\s*([smhdw])", text.strip().lower())
+    if match is None or int(match[1]) == 0:
+        raise usage(f"{text!r} is no duration", "write it like 30m, 24h or 7d")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def read_argument(text: str) -> str:
+    """`-` stands for stdin."""
+    return sys.stdin.read(1 << 20) if text == "-" else text
+
+
+def greet(out: Output, node: Attached) -> None:
+    """Say so if this run made the identity."""
+    if node.created:
+        out.note(f"created a new identity, {node.name}; p2pchat rename changes the name")
+
+
+@command
+@click.argument("room", required=False)
+@click.option("--expires", default="24h", show_default=True, help="How long it lives.")
+@click.option("--no-chat", is_flag=True, help="Do not open the chat when the friend has come.")
+@click.option("--no-wait", is_flag=True, help="Leave it with the background node.")
+@click.option("--timeout", type=float, help="Give up waiting after this many seconds.")
+async def invite_(
+    out: Output,
+    common: Common,
+    room: str | None,
+    expires: str,
+    timeout: float | None,
+    *,
+    no_chat: bool,
+    no_wait: bool,
+) -> None:
+    """Print a one-time invite and wait for the friend.
+
+    Send what it prints by any means; your friend runs: p2pchat join BLOB. On one network that is
+    all. Elsewhere join prints a reply: paste that here, while this waits.
+    """
+    seconds = duration(expires)
+    if no_wait:
+        from p2pchat.cli.node import ensure_up
+
+        await ensure_up(out, common)
+    async with attach(common.folder, common.settings, common.name) as node:
+        greet(out, node)
+        request = InviteRequest(room=room, expires_s=seconds, wait=not no_wait)
+        joined = await _host(out, node, request, timeout)
+        if joined is not None and not no_chat and not out.json and sys.stdin.isatty():
+            from p2pchat.cli.chat import chat
+
+            await chat(out, node.client, joined.room)
+
+
+async def _host(
+    out: Output, node: Attached, request: InviteRequest, timeout: float | None
+) -> events.Joined | None:
+    reading: asyncio.Task[None] | None = None
+    try:
+        async with asyncio.timeout(timeout), asyncio.TaskGroup() as tasks:
+            async for event in node.client.ask("invites", request):
+                match event:
+                    case events.InviteReady():
+                        _show_invite(out, event, request)
+                        if request.wait:
+                            reading = tasks.create_task(_take_replies(out, node))
+                    case events.Joined(invite=str()):
+                        out.event(event)
+                        return event
+                    case events.Peer():
+                        out.event(event)
+            if reading is not None:
+                reading.cancel()
+    except TimeoutError:
+        raise Unreachable(
+            "unreachable",
+            f"nobody came within {timeout:.0f} s",
+            "the invite stays good: keep p2pchat up running, or invite again",
+        ) from None
+    except BaseExceptionGroup as group:
+        raise _plain(group) from None
+    finally:
+        if reading is not None:
+            reading.cancel()
+    return None
+
+
+def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error of ours in a group, else the first."""
+    found, _ = group.split(Error)
+    first: BaseException = found or group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
+def _show_invite(out: Output, event: events.InviteReady, request: InviteRequest) -> None:
+    if out.json:
+        out.event(event)
+        return
+    out.note("send this invite to your friend; it works once:\n")
+    out.say(event.blob)
+    out.note("\nyour friend runs: p2pchat join BLOB")
+    if request.wait:
+        out.note("waiting; if your friend gets a reply blob, paste it here (Ctrl-C ends)")
+
+
+async def _take_replies(out: Output, node: Attached) -> None:
+    """Replies pasted while the invite waits. A wrong one is told, and the wait goes on."""
+    from p2pchat.cli.terminal import blobs
+
+    async for text in blobs():
+        try:
+            async for _ in node.client.ask("replies", ReplyRequest(blob=text)):
+                pass
+        except Error as error:
+            out.note(f"p2pchat: {error.message}\nhint: {error.hint}")
+
+
+@command
+@click.argument("blob")
+@click.option("--no-chat", is_flag=True, help="Do not open the chat afterwards.")
+@click.option("--timeout", type=float, help="Give up after this many seconds.")
+async def join_(
+    out: Output, common: Common, blob: str, timeout: float | None, *, no_chat: bool
+) -> None:
+    """Accept an invite (`-`: read it from stdin).
+
+    On one network that is all. Elsewhere it prints a reply blob: send it back to your friend, who
+    pastes it where the invite waits, or runs: p2pchat reply BLOB.
+    """
+    text = read_argument(blob)
+    joined: events.Joined | None = None
+    async with attach(common.folder, common.settings, common.name) as node:
+        greet(out, node)
+        async for event in node.client.ask("joins", JoinRequest(blob=text, timeout=timeout)):
+            if isinstance(event, events.ReplyReady) and not out.json:
+                out.say(event.blob)
+            else:
+                out.event(event)
+            if isinstance(event, events.Joined):
+                joined = event
+        if joined is not None and not no_chat and not out.json and sys.stdin.isatty():
+            from p2pchat.cli.chat import chat
+
+            await chat(out, node.client, joined.room)
+        elif node.hosted and joined is not None:
+            # The friend's side is told by our goodbye that the link stood and ended in good order.
+            out.note("to stay reachable run: p2pchat up")
+
+
+@command
+@click.argument("blob")
+async def reply_(out: Output, common: Common, blob: str) -> None:
+    """Hand in the reply blob that a friend sent back (`-`: read it from stdin).
+
+    The invite has to be waiting in the background node or in another terminal.
+    """
+    async with attach(common.folder, common.settings, common.name) as node:
+        if node.hosted:
+            raise BadInput(
+                "blob-kind",
+                "no invite waits here: the p2pchat that made it has ended",
+                "make a new one with p2pchat invite, and keep it running until your friend is in",
+            )
+        async for event in node.client.ask("replies", ReplyRequest(blob=read_argument(blob))):
+            out.event(event)

@@ -1,0 +1,47 @@
+"""`p2pchat`: finds the command, and answers `--version` before anything else is imported."""
+
+import sys
+
+__all__ = ["COMMANDS", "run"]
+
+COMMANDS = {
+    "invite": ("invite", "Print a one-time invite, and wait for the friend."),
+    "join": ("invite", "Accept an invite."),
+    "reply": ("invite", "Hand in the reply that a friend pasted back."),
+    "send": ("messages", "Write a message."),
+    "log": ("messages", "Read messages."),
+    "sync": ("messages", "Compare with everybody online, and say who is behind."),
+    "share": ("files", "Offer files or folders as a magnet link."),
+    "get": ("files", "Fetch a share."),
+    "files": ("files", "List shares and transfers."),
+    "unshare": ("files", "Stop offering a share."),
+    "rooms": ("people", "List rooms."),
+    "members": ("people", "List the members of a room."),
+    "peers": ("people", "List contacts."),
+    "up": ("node", "Start the background node."),
+    "down": ("node", "Stop the background node."),
+    "status": ("node", "Show the node's state."),
+    "init": ("profile", "Create the identity."),
+    "id": ("profile", "Show the identity."),
+    "rename": ("profile", "Change your display name."),
+    "config": ("profile", "Show the settings in force."),
+    "demo": ("demo", "Show all of it with three peers on this machine."),
+    "completion": ("profile", "Print shell completion."),
+}
+"""command -> (module of `p2pchat.cli`, what it does)"""
+
+
+def run() -> None:
+    """The console script."""
+    if sys.argv[1:] == ["--version"]:
+        from p2pchat import __version__
+
+        sys.stdout.write(f"p2pchat {__version__}\n")
+        return
+    from p2pchat.cli.group import main
+
+    main()
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,135 @@
+"""up, down, status."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+
+import click
+
+from p2pchat.api.attach import attach, attached, host, running_process, settings
+from p2pchat.api.client import NotRunning
+from p2pchat.cli.command import Common, command
+from p2pchat.cli.invite import greet
+from p2pchat.cli.output import Output
+from p2pchat.errors import Busy, Error
+
+__all__ = ["down_", "ensure_up", "status_", "up_"]
+
+_START_S = 15.0
+_STOP_S = 10.0
+_LOG_MAX = 4 * 1024 * 1024
+
+
+@command
+@click.option("--foreground", is_flag=True, help="Stay in this terminal.")
+async def up_(out: Output, common: Common, *, foreground: bool) -> None:
+    """Start the background node: it keeps you reachable, and in sync."""
+    try:
+        async with attached(common.folder):
+            raise Busy(
+                "home-in-use",
+                f"a node runs on {common.folder} already (process "
+                f"{running_process(common.folder)})",
+                "see p2pchat status; stop it with p2pchat down",
+            )
+    except NotRunning:
+        pass
+    if foreground:
+        await _stay(out, common)
+    else:
+        await _start(out, common)
+
+
+async def _stay(out: Output, common: Common) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if os.environ.get("P2PCHAT_DEBUG") else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    # ICE tells every candidate pair at info.
+    logging.getLogger("aioice").setLevel(logging.WARNING)
+    logging.getLogger("aiortc").setLevel(logging.WARNING)
+    config = settings(common.folder, common.settings)
+    async with host(common.folder, config, common.name, online=True) as node:
+        greet(out, node)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, node.stop.set)
+        out.note(f"{node.name} is up (process {os.getpid()}); Ctrl-C or p2pchat down ends it")
+        await node.stop.wait()
+
+
+async def ensure_up(out: Output, common: Common) -> None:
+    """Start the background node if there is none."""
+    try:
+        async with attached(common.folder):
+            return
+    except NotRunning:
+        await _start(out, common)
+
+
+async def _start(out: Output, common: Common) -> None:
+    # In this process first, so that whatever is wrong with the profile is told here.
+    config = settings(common.folder, common.settings)
+    async with host(common.folder, config, common.name, online=False) as node:
+        greet(out, node)
+    arguments = [sys.executable, "-m", "p2pchat.cli.main", "--home", str(common.folder)]
+    for setting in common.settings:
+        arguments += ["--set", setting]
+    path = common.folder / "node.log"
+    if path.exists() and path.stat().st_size > _LOG_MAX:
+        path.replace(path.with_suffix(".log.1"))
+    with path.open("ab") as log:
+        process = subprocess.Popen(  # noqa: ASYNC220  (returns at once, and must outlive us)
+            [*arguments, "up", "--foreground"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = asyncio.get_running_loop().time() + _START_S
+    while asyncio.get_running_loop().time() < deadline and process.poll() is None:
+        try:
+            async with attached(common.folder) as client:
+                async for event in client.ask("status"):
+                    out.row(event)
+                return
+        except NotRunning:
+            await asyncio.sleep(0.02)  # another process: there is no event to wait on
+    raise Error(
+        "internal", "the background node did not start", f"see the end of {common.folder}/node.log"
+    )
+
+
+@command
+async def down_(out: Output, common: Common) -> None:
+    """Stop the background node; returns when it has ended."""
+    try:
+        async with attached(common.folder) as client:
+            async for _ in client.ask("down"):
+                pass
+    except NotRunning:
+        raise Error(
+            "not-running", f"no node runs on {common.folder}", "start one with p2pchat up"
+        ) from None
+    deadline = asyncio.get_running_loop().time() + _STOP_S
+    while running_process(common.folder) is not None:
+        if asyncio.get_running_loop().time() > deadline:
+            raise Error(
+                "internal",
+                "the node did not end in time",
+                f"end process {running_process(common.folder)} by hand",
+            )
+        await asyncio.sleep(0.02)  # another process: there is no event to wait on
+    out.note("the node has ended")
+
+
+@command
+async def status_(out: Output, common: Common) -> None:
+    """Show the node's state, and how far each member differs."""
+    async with attach(common.folder, common.settings, common.name, online=False) as node:
+        greet(out, node)
+        async for event in node.client.ask("status"):
+            out.row(event)

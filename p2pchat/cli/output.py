@@ -1,0 +1,179 @@
+"""The only place that writes to the terminal. Its rules:
+
+- What a script or a pipe wants (a blob, a magnet, messages, rows) goes to stdout; all else to
+  stderr. With `--json` stdout has one JSON object a line and nothing else; the last is `done`.
+- Errors are `p2pchat: what happened` and `hint: what to do next`, lower case, no full stop.
+- Whatever a peer may have chosen passes `text.printable`: a terminal obeys what it is shown.
+- Colours and progress bars only where stderr or stdout is a terminal; NO_COLOR is honoured.
+"""
+
+import os
+import sys
+import time
+from datetime import datetime
+
+import msgspec
+
+from p2pchat import events
+from p2pchat.errors import Error
+from p2pchat.text import printable
+
+__all__ = ["Output"]
+
+
+class Output:
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
+        self.colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._bar = False
+        self._reported = False
+
+    def event(self, event: events.Event) -> None:
+        """Show one event: as JSON, or as people read it."""
+        if self.json:
+            self._line(event)
+            return
+        if isinstance(event, events.Transfer) and event.state not in ("complete", "failed"):
+            self._progress(event)
+            return
+        self._end_bar()
+        text = self.text(event)
+        if text is not None:
+            self.say(text)
+
+    def row(self, event: events.Event) -> None:
+        """Show one event of a listing."""
+        if self.json:
+            self._line(event)
+        else:
+            text = self.text(event)
+            if isinstance(event, events.Transfer):
+                text = _transfer(event)
+            if text is not None:
+                self.say(text)
+
+    def say(self, text: str) -> None:
+        """A line on stdout; nothing with `--json`."""
+        if not self.json:
+            print(text, flush=True)  # noqa: T201
+
+    def note(self, text: str) -> None:
+        """A line for people, on stderr."""
+        self._end_bar()
+        print(printable(text, lines=True), file=sys.stderr, flush=True)  # noqa: T201
+
+    def error(self, error: Error) -> None:
+        self._reported = True
+        self._end_bar()
+        message, hint = printable(error.message, lines=True), printable(error.hint, lines=True)
+        print(f"p2pchat: {message}\nhint: {hint}", file=sys.stderr, flush=True)  # noqa: T201
+        if self.json:
+            self._line(events.Failure(code=error.code, message=error.message, hint=error.hint))
+
+    def done(self, exit_code: int) -> None:
+        """The last line of every run."""
+        self._end_bar()
+        if self.json:
+            self._line(events.Done(ok=exit_code == 0, exit=exit_code))
+
+    def _line(self, event: msgspec.Struct) -> None:
+        line = msgspec.json.encode(events.as_json(event)).decode()
+        print(line, flush=True)  # noqa: T201
+
+    # -- texts ---------------------------------------------------------------------------------
+
+    def text(self, event: events.Event) -> str | None:
+        """An event as a line for people; None if it is not for them."""
+        match event:
+            case events.Message():
+                name = self._strong(printable(event.name))
+                return f"[{_clock(event.time)}] {name}: {printable(event.text, lines=True)}"
+            case events.Share():
+                shown = f"{printable(event.name)} ({_size(event.size)})"
+                return f"* shared {shown}: {event.magnet}"
+            case events.Peer():
+                how = f" ({event.via}, {event.path})" if event.path else ""
+                seen = f", last seen {_clock(event.last_seen)}" if event.last_seen else ""
+                checked = "" if event.verified is None or event.verified else ", not verified"
+                name = printable(event.name)
+                return f"* {name} [{event.peer[:8]}] {event.state}{how}{checked}{seen}"
+            case events.Joined():
+                return f"* connected with {printable(event.name)}; write with: p2pchat send " + (
+                    f"{_quoted(printable(event.name))} TEXT"
+                )
+            case events.Delivered():
+                return f"* delivered to [{event.peer[:8]}]"
+            case events.Sync(behind=behind, ahead=ahead):
+                level = "in sync" if event.state == "in-sync" else event.state
+                return f"* with [{event.peer[:8]}]: {level}, {behind} behind, {ahead} ahead"
+            case events.Identity():
+                return f"{printable(event.name)}\n{event.peer}\n{event.home}"
+            case events.Status():
+                running = f"running (process {event.pid})" if event.running else "not running"
+                return (
+                    f"{printable(event.name)} [{event.peer[:8]}], {running}\n"
+                    f"{event.contacts} contacts, {event.connected} connected; {event.rooms} rooms, "
+                    f"{event.entries} entries; {event.invites} invites waiting"
+                )
+            case events.RoomRow():
+                newest = f", newest message {_clock(event.time)}" if event.time else ""
+                return f"{printable(event.name)} [{event.room[:8]}] {event.entries} entries{newest}"
+            case events.Member():
+                state = "you" if event.me else "online" if event.online else "offline"
+                return f"{printable(event.name)} [{event.peer[:8]}] {state}"
+            case events.Setting():
+                value = msgspec.json.encode(event.value).decode()
+                return f"{event.key} = {value}  ({event.source})"
+            case events.Transfer():
+                return _transfer(event)
+            case events.Note():
+                self.note(event.text)
+        return None
+
+    def _strong(self, text: str) -> str:
+        return f"\x1b[1m{text}\x1b[0m" if self.colour else text
+
+    def _progress(self, event: events.Transfer) -> None:
+        if not sys.stderr.isatty():
+            return
+        self._bar = True
+        share = event.done / event.total if event.total else 0
+        width = 30
+        bar = "#" * int(share * width)
+        left = (event.total - event.done) / event.rate if event.rate else None
+        eta = f", {left:.0f} s left" if left is not None and share < 1 else ""
+        line = (
+            f"\r\x1b[K{printable(event.name or '')[:24]} [{bar:<{width}}] {share:4.0%} "
+            f"{_size(event.rate)}/s, {event.peers} peers, {event.state}{eta}"
+        )
+        print(line, end="", file=sys.stderr, flush=True)  # noqa: T201
+
+    def _end_bar(self) -> None:
+        if self._bar:
+            self._bar = False
+            print(file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _transfer(event: events.Transfer) -> str:
+    name = printable(event.name or event.id[:8])
+    where = f" -> {printable(event.path)}" if event.path else ""
+    return f"{name} [{event.id[:8]}] {event.state}, {_size(event.total)}{where}"
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def _clock(stamp: str) -> str:
+    """A UTC time stamp as local time."""
+    local = datetime.fromisoformat(stamp).astimezone()
+    today = time.strftime("%Y-%m-%d")
+    return local.strftime("%H:%M" if local.strftime("%Y-%m-%d") == today else "%Y-%m-%d %H:%M")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if " " in name else name
