@@ -68,10 +68,10 @@ class Host:
     def unplug(self) -> None:
         """Pull the cable: neither end is told."""
         # The bridge's side, since our own interface going down is something that programs notice.
-        _ip("-n", _switch_of(self.namespace), "link", "set", self.name, "nomaster")
+        _ip("-n", _switch_of(self.namespace), "link", "set", "dev", self.name, "nomaster")
 
     def plug(self) -> None:
-        _ip("-n", _switch_of(self.namespace), "link", "set", self.name, "master", "br0")
+        _ip("-n", _switch_of(self.namespace), "link", "set", "dev", self.name, "master", "br0")
 
     def end(self) -> None:
         """End what `run` started, children too."""
@@ -134,10 +134,10 @@ class Lab:
         self._hosts[name] = host
         inside = ("-n", host.namespace)
         _ip(
-            "link", "add", name, "netns", self._switch,
+            "link", "add", "name", name, "netns", self._switch,
             "type", "veth", "peer", "name", "eth0", "netns", host.namespace,
         )  # fmt: skip
-        _ip("-n", self._switch, "link", "set", name, "master", "br0", "up")
+        _ip("-n", self._switch, "link", "set", "dev", name, "master", "br0", "up")
         _ip(*inside, "link", "set", "lo", "up")
         # IPv6 would hold back its address for seconds (duplicate detection), and tests with it.
         _ip(*inside, "link", "set", "eth0", "addrgenmode", "none", "up")
@@ -158,8 +158,7 @@ def lab_missing() -> str | None:
         with Lab() as lab:
             lab.host("probe")
     except (subprocess.SubprocessError, OSError) as error:
-        detail = getattr(error, "stderr", None) or error
-        return f"a lab needs network namespaces: {detail}".strip()
+        return f"a lab needs network namespaces: {error}"
     return None
 
 
@@ -168,9 +167,11 @@ def _switch_of(namespace: str) -> str:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(
-        ["ip", *arguments], check=True, capture_output=True, text=True, timeout=_COMMAND_S
+    done = subprocess.run(
+        ["ip", *arguments], check=False, capture_output=True, text=True, timeout=_COMMAND_S
     )
+    if done.returncode:
+        raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
 
 
 _missing = lab_missing()
