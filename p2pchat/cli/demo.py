@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
-
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.output import Output
 from p2pchat.errors import Error
