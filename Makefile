@@ -56,6 +56,7 @@ style: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+	$(BIN)/mypy examples/*.py
 
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
