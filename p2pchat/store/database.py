@@ -9,14 +9,14 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import sqlcipher3.dbapi2 as sqlite
 
-from p2pchat.errors import Error
+from p2pchat.errors import Busy, Error
 
 __all__ = ["SCHEMA_VERSION", "Connection", "Database"]
 
@@ -27,38 +27,41 @@ Connection = Any
 SCHEMA_VERSION = 1
 _JOINED_MAX = 256
 """Writes in one transaction: enough to share an fsync, few enough that none waits long."""
+_BUSY_S = 10.0
+"""How long to wait for a lock of another program, such as a backup's."""
 
 
 class Database:
     """Open with `await Database.open(path, key)`; close with `aclose`."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
-        self._path = path
-        self._key = key
-        self._writes: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._reads: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+    def __init__(self, writer: Connection, reader: Connection) -> None:
+        self._writes: _Queue = queue.SimpleQueue()
+        self._reads: _Queue = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=run, args=(connection, jobs), name=name, daemon=True)
+            for run, connection, jobs, name in (
+                (_run_reader, reader, self._reads, "p2pchat-read"),
+                (_run_writer, writer, self._writes, "p2pchat-write"),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @classmethod
     async def open(cls, path: Path, key: bytes) -> "Database":
         """Open or create it. `key` is 32 random bytes.
 
-        Raises errors.Error: `home-damaged`, `home-newer`, `home-unwritable`, `disk-full`.
+        Raises errors.Error: `home-damaged`, `home-newer`, `home-unwritable`, `disk-full`; Busy
+        `home-in-use` where another program holds the file.
         """
-        database = cls(path, key)
-        await asyncio.to_thread(database._prepare)
-        for jobs, target in ((database._writes, _run_writer), (database._reads, _run_reader)):
-            thread = threading.Thread(
-                target=target, args=(database._connect, jobs), name="p2pchat-store", daemon=True
-            )
-            thread.start()
-            database._threads.append(thread)
-        return database
+        return cls(*await asyncio.to_thread(_prepare, path, key))
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction; on disk when this returns. Cancelled or not, it is done.
 
-        Raises errors.Error as `open`; what `work` raises is raised here, and its changes undone.
+        `work` touches nothing but its connection: when the disk fails under a transaction that
+        several share, it is undone and run again alone. What it raises is raised here, and its
+        changes undone; a database's error as the errors.Error of `open`, else `internal`.
         """
         return await self._submit(self._writes, work)
 
@@ -66,9 +69,7 @@ class Database:
         """Run `work` on a snapshot."""
         return await self._submit(self._reads, work)
 
-    async def _submit(
-        self, jobs: "queue.SimpleQueue[_Job | None]", work: Callable[[Connection], T]
-    ) -> T:
+    async def _submit(self, jobs: "_Queue", work: Callable[[Connection], T]) -> T:
         if not self._threads:
             raise Error("internal", "the profile is closed", "start p2pchat again")
         job = _Job(work, asyncio.get_running_loop())
@@ -79,57 +80,34 @@ class Database:
     async def aclose(self) -> None:
         """Finish what is queued, then close."""
         threads, self._threads = self._threads, []
-        for jobs in (self._writes, self._reads):
+        # The reader first: the writer's last checkpoint empties the log only when nobody reads it.
+        for thread, jobs in zip(threads, (self._reads, self._writes), strict=False):
             jobs.put(None)
-        for thread in threads:
             await asyncio.to_thread(thread.join)
-
-    def _connect(self) -> Connection:
-        connection = sqlite.connect(str(self._path), isolation_level=None, timeout=10)
-        # The key is raw: no key derivation, so that opening stays fast.
-        connection.execute(f"PRAGMA key = \"x'{self._key.hex()}'\"")
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "secure_delete=ON",
-            "temp_store=MEMORY",
-            "cache_size=-16384",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
-
-    def _prepare(self) -> None:
-        """Create or migrate."""
-        try:
-            with closing(self._connect()) as connection:
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version > SCHEMA_VERSION:
-                    raise Error(
-                        "home-newer",
-                        "the profile was written by a newer p2pchat",
-                        "update p2pchat, or choose another --home",
-                    )
-                scripts = _scripts(version)
-                if not scripts:
-                    return
-                body = "\n".join(scripts)
-                connection.executescript(
-                    f"BEGIN IMMEDIATE;\n{body}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
-                )
-        except sqlite.Error as error:
-            raise _mapped(error) from error
 
 
 class _Job:
     def __init__(self, work: Callable[[Connection], Any], loop: asyncio.AbstractEventLoop) -> None:
-        self.work = work
-        self.loop = loop
+        self._work = work
+        self._loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
         self.outcome: tuple[Any, BaseException | None] = (None, None)
 
+    def run(self, connection: Connection) -> None:
+        try:
+            self.outcome = (self._work(connection), None)
+        except sqlite.Error as error:
+            self.fail(error)
+        except BaseException as error:  # noqa: BLE001  (the thread serves others; handed to whoever asked)
+            self.outcome = (None, error)
+
+    def fail(self, error: sqlite.Error) -> None:
+        self.outcome = (None, _caused(_mapped(error), error))
+
     def settle(self) -> None:
         value, error = self.outcome
+        if isinstance(error, StopIteration):  # which a future would not take
+            error = _caused(RuntimeError("StopIteration left a transaction"), error)
 
         def deliver() -> None:
             if self.future.done():
@@ -139,117 +117,185 @@ class _Job:
             else:
                 self.future.set_result(value)
 
-        try:
-            self.loop.call_soon_threadsafe(deliver)
-        except RuntimeError:
-            return  # the loop is gone, and with it whoever waited
+        # RuntimeError: the loop is gone, and with it whoever waited.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(deliver)
 
 
-def _run_writer(connect: Callable[[], Connection], jobs: "queue.SimpleQueue[_Job | None]") -> None:
-    connection = connect()
+_Queue: TypeAlias = "queue.SimpleQueue[_Job | None]"
+
+
+def _caused(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+def _run_writer(connection: Connection, jobs: _Queue) -> None:
     stop = False
     while not stop:
-        batch: list[_Job] = []
-        job = jobs.get()
-        while True:
-            if job is None:
-                stop = True
-                break
-            batch.append(job)
-            if len(batch) >= _JOINED_MAX:
-                break
-            try:
-                job = jobs.get_nowait()
-            except queue.Empty:
-                break
+        batch, stop = _waiting(jobs)
         if batch:
             _commit(connection, batch)
-            for job in batch:
-                job.settle()
+        for job in batch:
+            job.settle()
     with suppress(sqlite.Error):  # else the log is replayed at the next start
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 
 
+def _waiting(jobs: _Queue) -> tuple[list[_Job], bool]:
+    """What waits, at least one; and whether it is the last."""
+    batch: list[_Job] = []
+    job = jobs.get()
+    while job is not None:
+        batch.append(job)
+        if len(batch) >= _JOINED_MAX:
+            return batch, False
+        try:
+            job = jobs.get_nowait()
+        except queue.Empty:
+            return batch, False
+    return batch, True
+
+
 def _commit(connection: Connection, batch: list[_Job]) -> None:
+    """Run the jobs in one transaction; where the transaction itself fails, each in its own."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         for job in batch:
             connection.execute("SAVEPOINT job")
-            try:
-                job.outcome = (job.work(connection), None)
-            except sqlite.Error:
-                raise
-            except Exception as error:  # noqa: BLE001  (handed to whoever asked)
-                job.outcome = (None, error)
+            job.run(connection)
+            if job.outcome[1] is not None:
+                # Fails if SQLite has rolled everything back, as it may for a full disk.
                 connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
         connection.execute("COMMIT")
     except sqlite.Error as error:
-        if connection.in_transaction:
+        with suppress(sqlite.Error):
             connection.execute("ROLLBACK")
         if len(batch) > 1:
-            # One of them does not fit: let each stand or fall alone.
             for job in batch:
                 _commit(connection, [job])
-            return
-        batch[0].outcome = (None, _mapped(error))
+        elif batch[0].outcome[1] is None:
+            batch[0].fail(error)
 
 
-def _run_reader(connect: Callable[[], Connection], jobs: "queue.SimpleQueue[_Job | None]") -> None:
-    connection = connect()
-    connection.execute("PRAGMA query_only=ON")
+def _run_reader(connection: Connection, jobs: _Queue) -> None:
     while (job := jobs.get()) is not None:
         try:
             connection.execute("BEGIN")
-            job.outcome = (job.work(connection), None)
+            job.run(connection)
         except sqlite.Error as error:
-            job.outcome = (None, _mapped(error))
-        except Exception as error:  # noqa: BLE001  (handed to whoever asked)
-            job.outcome = (None, error)
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            job.fail(error)
+        with suppress(sqlite.Error):
+            connection.execute("ROLLBACK")
         job.settle()
     connection.close()
 
 
+def _prepare(path: Path, key: bytes) -> tuple[Connection, Connection]:
+    """A writer and a reader of a database that has the newest schema."""
+    with ExitStack() as opened:
+        try:
+            writer = opened.enter_context(closing(_connect(path, key)))
+            version = writer.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise Error(
+                    "home-newer",
+                    "the profile was written by a newer p2pchat",
+                    "update p2pchat, or choose another --home",
+                )
+            if scripts := _scripts(version):
+                body = "\n".join(scripts)
+                writer.executescript(
+                    f"BEGIN IMMEDIATE;\n{body}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+                )
+            reader = opened.enter_context(closing(_connect(path, key)))
+            reader.execute("PRAGMA query_only=ON")
+        except sqlite.Error as error:
+            raise _mapped(error) from error
+        opened.pop_all()
+    return writer, reader
+
+
+def _connect(path: Path, key: bytes) -> Connection:
+    # Opened here, used in one other thread from then on.
+    connection = sqlite.connect(
+        str(path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+    )
+    try:
+        for pragma in (
+            # SQLCipher would write of a wrong key to stderr, past us; it must come before the key.
+            "cipher_log=OFF",
+            # The key is raw: no key derivation, so that opening stays fast.
+            f"key=\"x'{key.hex()}'\"",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            "temp_store=MEMORY",
+            "cache_size=-16384",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite.Error:
+        connection.close()
+        raise
+    return connection
+
+
 def _scripts(version: int) -> list[str]:
     """What leads from `version` to the newest; 0 is an empty file."""
-    folder = resources.files("p2pchat.store") / "sql"
-    if version == 0:
-        chosen = sorted((folder / "schema").iterdir(), key=lambda file: file.name)
-    else:
-        chosen = sorted(
-            (
-                file
-                for file in (folder / "migrations").iterdir()
-                if file.name.endswith(".sql") and int(file.name.split("-")[0]) > version
-            ),
-            key=lambda file: file.name,
-        )
-    return [file.read_text() for file in chosen if file.name.endswith(".sql")]
+    if version == SCHEMA_VERSION:
+        return []
+    folder = resources.files("p2pchat.store") / "sql" / ("migrations" if version else "schema")
+    chosen = sorted(
+        (
+            file
+            for file in folder.iterdir()
+            if file.name.endswith(".sql") and int(file.name.split("-")[0]) > version
+        ),
+        key=lambda file: file.name,
+    )
+    return [file.read_text() for file in chosen]
 
 
-def _mapped(error: Exception) -> Error:
+_IOERR_READING = frozenset({266, 522, 8458})
+"""SQLITE_IOERR_READ, _SHORT_READ, _CORRUPTFS: what is there cannot be read."""
+_IOERR_SHMSIZE = 4874
+"""The index of the log could not grow: the disk is full, and SQLite does not say so."""
+
+
+def _mapped(error: sqlite.Error) -> Error:
     """What a person should be told of a database's error."""
-    text = str(error)
-    if isinstance(error, sqlite.IntegrityError):
-        return Error("internal", f"the journal refused an entry: {text}", "run the command again")
-    if "full" in text:
+    extended: int = getattr(error, "sqlite_errorcode", 0)
+    primary = extended & 0xFF
+    if primary == sqlite.SQLITE_FULL or extended == _IOERR_SHMSIZE:
         return Error(
             "disk-full",
             "the disk is full: nothing was written",
             "free some space; what was acknowledged before is safe",
         )
-    if "readonly" in text or "unable to open" in text or "disk I/O" in text:
+    if primary in (sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB) or extended in _IOERR_READING:
+        return Error(
+            "home-damaged",
+            f"the profile's database cannot be read: {error}",
+            "restore the profile from a copy, or start anew with another --home",
+        )
+    if primary in (sqlite.SQLITE_BUSY, sqlite.SQLITE_LOCKED):
+        return Busy(
+            "home-in-use",
+            "another program holds the profile's database",
+            "close what has opened journal.db, or choose another --home",
+        )
+    if primary in (
+        sqlite.SQLITE_READONLY,
+        sqlite.SQLITE_CANTOPEN,
+        sqlite.SQLITE_PERM,
+        sqlite.SQLITE_IOERR,
+    ):
         return Error(
             "home-unwritable",
-            f"the profile cannot be written: {text}",
+            f"the profile cannot be written: {error}",
             "check the permissions and the disk, or choose another --home",
         )
-    return Error(
-        "home-damaged",
-        f"the profile's database cannot be read: {text}",
-        "restore the profile from a copy, or start anew with another --home",
-    )
+    return Error("internal", f"the database refused a statement: {error}", "run the command again")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from p2pchat.core.clock import stamp
 from p2pchat.core.entry import Entry, parse_header
 from p2pchat.core.timeline import Node
-from p2pchat.errors import Error
+from p2pchat.errors import BadInput, Error
 from p2pchat.store.database import Connection
 
 __all__ = [
@@ -117,8 +117,8 @@ def run(
 ) -> list[Entry]:
     """Entries first..last of a chain, up to about `size_bytes`, the last with its signature.
 
-    At least one entry, if there is one that can be served; where bodies are large a run may exceed
-    the size to reach the next signature, but never by more than `size_bytes`.
+    Where the first signature lies beyond `size_bytes` the run reaches up to it: its entries came
+    here in one frame, so they fit one. Empty if none of `count_max` entries has a signature.
     """
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM entries JOIN chains ON entries.chain = chains.number"  # noqa: S608
@@ -135,15 +135,20 @@ def run(
         found.append(entry)
         if entry.signature is not None:
             signed = len(found)
-        if size > 2 * size_bytes:
-            break
     return found[:signed]
 
 
 def entry(tx: Connection, id_: bytes) -> Entry:
-    """The entry with this id, which must be there."""
+    """The entry with this id. Raises BadInput `entry-unknown`."""
     rows = tx.execute(f"SELECT {_COLUMNS} FROM entries WHERE id = ?", (id_,))  # noqa: S608
-    return next(_entries(rows))
+    found = next(_entries(rows), None)
+    if found is None:
+        raise BadInput(
+            "entry-unknown",
+            "there is no entry of that id here",
+            "see the ids with p2pchat log ROOM --json",
+        )
+    return found
 
 
 def of_kind(tx: Connection, room: bytes, kind: int) -> list[Entry]:

@@ -13,7 +13,9 @@ import os
 import resource
 import stat
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -55,8 +57,8 @@ class Profile:
         except OSError as error:
             raise unwritable(home, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            _take(descriptor)
+        except BlockingIOError:
             owner = os.read(descriptor, 32).decode(errors="replace").strip()
             os.close(descriptor)
             raise Busy(
@@ -65,6 +67,9 @@ class Profile:
                 + (f" (process {owner})" if owner else ""),
                 "stop it with p2pchat down, or choose another --home",
             ) from None
+        except OSError as error:  # a file system without locks
+            os.close(descriptor)
+            raise unwritable(home, error) from error
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -75,16 +80,18 @@ class Profile:
 
     @staticmethod
     def owner(home: Path) -> int | None:
-        """The process that holds a profile, None if it is free."""
+        """The process that holds a profile, None if it is free; 0 where it has not said yet."""
         try:
             descriptor = os.open(home / "lock", os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             text = os.read(descriptor, 32).decode(errors="replace").strip()
             return int(text) if text.isdigit() else 0
+        except OSError:
+            return None
         finally:
             os.close(descriptor)
         return None
@@ -119,8 +126,11 @@ class Profile:
             return path
         name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"p2pchat-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            status = folder.lstat()
+        except OSError as error:
+            raise unwritable(folder, error) from error
         if (
             status.st_uid != os.getuid()
             or not stat.S_ISDIR(status.st_mode)
@@ -136,7 +146,7 @@ class Profile:
     def key(self, random: Callable[[int], bytes]) -> bytes:
         """The database's key, 32 bytes; made on first use and never overwritten.
 
-        Raises Error `home-damaged`, `home-unwritable`, `disk-full`.
+        Raises Error `home-damaged`, `home-newer`, `home-unwritable`, `disk-full`.
         """
         path = self.home / "key"
         try:
@@ -166,8 +176,27 @@ class Profile:
         return key
 
 
+_LOCK_TRIES = 5
+_LOCK_PAUSE_S = 0.02
+
+
+def _take(descriptor: int) -> None:
+    """Lock, or raise BlockingIOError. `owner` holds it for a moment too, to see if it is free."""
+    for _ in range(_LOCK_TRIES - 1):
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_LOCK_PAUSE_S)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _parse_key(data: bytes) -> bytes:
     fields = json.loads(data)
+    if fields["version"] > 1:
+        raise Error(
+            "home-newer",
+            "the profile's key was written by a newer p2pchat",
+            "update p2pchat, or choose another --home",
+        )
     if fields["version"] != 1 or fields["protection"] != "none":
         raise ValueError("unknown protection")
     key = bytes.fromhex(fields["key"])
@@ -179,13 +208,17 @@ def _parse_key(data: bytes) -> bytes:
 def _write_durably(path: Path, data: bytes) -> None:
     """Write 0600, whole or not at all, also across a power cut."""
     temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
+        # Mode by umask; a file object writes all of it, or raises.
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o600)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
