@@ -5,18 +5,22 @@ side says something every 3 s, and 10 s of silence end the link.
 """
 
 import asyncio
+import logging
 from collections import deque
 
-from p2pchat.net.channel import Channel, ChannelClosed
+from p2pchat.net.channel import ChannelClosed
 from p2pchat.net.transport import Transport
 
 __all__ = ["DEAD_S", "HEARTBEAT_S", "Link", "LinkClosed"]
 
+_log = logging.getLogger(__name__)
 HEARTBEAT_S = 3.0
 DEAD_S = 10.0
 _HEARTBEAT = b"\x00"
 _WAITING_BYTES_MAX = 8 * 1024 * 1024
 """Frames that arrived and were not read; credit keeps an honest peer's below 1 MiB."""
+_FRAME_COST = 128
+"""What a frame costs beside its bytes: without it, frames of one byte would come nearly free."""
 _GOODBYE_S = 0.5
 
 
@@ -31,32 +35,36 @@ class LinkClosed(Exception):
 class Link:
     """Over an opened transport. Whoever makes it runs `run` in a task of its own."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(
+        self, transport: Transport, *, heartbeat_s: float = HEARTBEAT_S, dead_s: float = DEAD_S
+    ) -> None:
         self._transport = transport
+        self._heartbeat_s = heartbeat_s
+        self._dead_s = dead_s
         self._frames: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._reason: str | None = None
         self._ended = asyncio.Event()
         self._heard = self._said = asyncio.get_running_loop().time()
-        self._live = Channel(transport.live, self._deliver, self._abuse, cut=False)
-        self._bulk = Channel(transport.bulk, self._deliver, self._abuse, cut=True)
+        self._live, self._bulk = transport.live, transport.bulk
+        self._live.attach(self._deliver)
+        self._bulk.attach(self._deliver)
         transport.on_closed = self._lost
-        if transport.abused:
-            self._abuse(transport.abused)
+        if transport.ended:
+            self._lost()
 
     async def send(self, frame: bytes, *, bulk: bool = False) -> None:
-        """Queue a frame, once there is room. Raises LinkClosed."""
+        """Queue a frame, once there is room. Raises LinkClosed. Safe to cancel."""
         if self._reason is not None:
             raise LinkClosed(self._reason)
-        if not bulk:
-            self._said = asyncio.get_running_loop().time()
         try:
             await (self._bulk if bulk else self._live).send(frame)
         except ChannelClosed:
             self._end("lost")
             assert self._reason is not None
             raise LinkClosed(self._reason) from None
+        self._said = asyncio.get_running_loop().time()
 
     async def receive(self) -> bytes:
         """The next frame; what arrived before the end is still given. Raises LinkClosed."""
@@ -71,31 +79,26 @@ class Link:
         """Frames that are there already, without waiting."""
         return [self._take() for _ in range(min(most, len(self._frames)))]
 
-    def _take(self) -> bytes:
-        frame = self._frames.popleft()
-        self._waiting_bytes -= len(frame)
-        return frame
-
     async def run(self) -> None:
         """Heartbeat and watch, until the link has ended."""
         loop = asyncio.get_running_loop()
         while self._reason is None:
-            now = loop.time()
-            if now - self._heard >= DEAD_S:
+            silent_at = self._heard + self._dead_s
+            due = self._said + self._heartbeat_s
+            if loop.time() >= silent_at:
                 self._end("lost")
                 break
-            if now - self._said >= HEARTBEAT_S:
-                try:
-                    await asyncio.wait_for(self.send(_HEARTBEAT), DEAD_S)
-                except (LinkClosed, TimeoutError):
-                    self._end("lost")
-                    break
-            due = min(self._said + HEARTBEAT_S, self._heard + DEAD_S)
             try:
-                async with asyncio.timeout_at(due):
-                    await self._ended.wait()
+                if loop.time() >= due:
+                    async with asyncio.timeout_at(silent_at):
+                        await self.send(_HEARTBEAT)
+                else:
+                    async with asyncio.timeout_at(min(silent_at, due)):
+                        await self._ended.wait()
             except TimeoutError:
                 continue
+            except LinkClosed:
+                break
         await self._transport.aclose()
 
     async def close(self, reason: str) -> None:
@@ -105,30 +108,46 @@ class Link:
             self._end(reason)
         await self._transport.aclose()
 
+    async def closed(self) -> str:
+        """Wait for the end; the reason."""
+        await self._ended.wait()
+        assert self._reason is not None
+        return self._reason
+
     @property
     def reason(self) -> str | None:
         """Why it ended; None while it stands."""
         return self._reason
 
+    def _take(self) -> bytes:
+        frame = self._frames.popleft()
+        self._waiting_bytes -= len(frame) + _FRAME_COST
+        return frame
+
     def _deliver(self, frame: bytes) -> None:
         self._heard = asyncio.get_running_loop().time()
         if frame == _HEARTBEAT or self._reason is not None:
             return
-        self._waiting_bytes += len(frame)
-        if self._waiting_bytes > _WAITING_BYTES_MAX:
-            self._abuse("more than its credit")
+        if self._waiting_bytes + len(frame) + _FRAME_COST > _WAITING_BYTES_MAX:
+            _log.warning("a peer sent more than its credit")
+            self._drop()
             return
+        self._waiting_bytes += len(frame) + _FRAME_COST
         self._frames.append(frame)
         self._wake.set()
 
-    def _abuse(self, why: str) -> None:
-        del why
-        self._frames.clear()
-        self._waiting_bytes = 0
-        self._end("bad-frame")
-
     def _lost(self) -> None:
-        self._end("bad-frame" if self._transport.abused else "lost")
+        if self._transport.abused:
+            self._drop()
+        else:
+            self._end("lost")
+
+    def _drop(self) -> None:
+        """End it for a fault of the peer's, and forget what it had said."""
+        if self._reason is None:
+            self._frames.clear()
+            self._waiting_bytes = 0
+        self._end("bad-frame")
 
     def _end(self, reason: str) -> None:
         if self._reason is None:

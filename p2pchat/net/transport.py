@@ -1,22 +1,22 @@
 """One peer connection with its two channels, from description to open (docs/protocol.md, 5)."""
 
 import asyncio
-import contextvars
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal
 
-from aiortc import (
+from p2pchat.errors import Usage
+from p2pchat.net import aiortc_compat, stun
+from p2pchat.net.aiortc_compat import (
     RTCConfiguration,
     RTCDataChannel,
     RTCIceServer,
     RTCPeerConnection,
     RTCSessionDescription,
 )
-
-from p2pchat.net import aiortc_compat
+from p2pchat.net.channel import Channel
 from signaling import sdp
 from signaling.sdp import Description
 
@@ -24,6 +24,8 @@ __all__ = ["BULK", "LIVE", "ConnectFailed", "Settings", "Transport"]
 
 _log = logging.getLogger(__name__)
 LIVE, BULK = 0, 1
+_KEEP_ALIVE_S = 15.0
+"""Half of the 30 s after which the shortest-lived NATs in use forget a UDP binding (RFC 4787)."""
 _STAGES = {
     "ice": "no path to the peer was found",
     "dtls": "the encryption handshake got no answer",
@@ -32,7 +34,7 @@ _STAGES = {
 
 
 class ConnectFailed(Exception):
-    """No open channels. `stage` is ice, dtls or sctp."""
+    """No open channels. `stage`: where it stopped, ice, dtls or sctp."""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -41,36 +43,43 @@ class ConnectFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`stun`, `turn`: URLs (empty: none). `interfaces`: names (empty: all)."""
+    """`stun`, `turn`: URLs (empty: none). `interfaces`: names (empty: all).
+
+    TURN: `turn:user:password@host:port`, only the first is used.
+    """
 
     stun: tuple[str, ...] = ()
     interfaces: tuple[str, ...] = ()
+    turn: tuple[str, ...] = ()
 
 
 class Transport:
     """Made by `offering` or `answering`; close it with `aclose`, whatever happened."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stun_url: str | None) -> None:
         aiortc_compat.install()
-        # Always a list: without one aiortc asks a server of Google's.
-        servers = [RTCIceServer(urls=list(settings.stun))] if settings.stun else []
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         self._settings = settings
+        self._pc = _connection(settings, stun_url)
         self._changed = asyncio.Event()
-        self._ended = False
+        self._closing: asyncio.Task[None] | None = None
+        self.ended = False
         self.abused = ""
         self.on_closed: Callable[[], None] | None = None
         # Negotiated, and with handlers before anything can arrive: messages sent right after an
         # in-band open are lost when a handler comes late (aiortc#1194).
-        self.live = self._channel("live", LIVE)
-        self.bulk = self._channel("bulk", BULK)
+        try:
+            live = self._channel("live", LIVE)
+        except ValueError as error:  # the first channel makes aiortc read the URLs
+            raise _malformed(f"net.turn: {error}") from error
+        self.live = Channel(live, self._abuse, cut=False)
+        self.bulk = Channel(self._channel("bulk", BULK), self._abuse, cut=True)
         aiortc_compat.guard(self._pc, (LIVE, BULK), self._abuse)
         self._pc.on("connectionstatechange", self._on_state)
 
     @classmethod
     async def offering(cls, settings: Settings) -> "Transport":
-        """A fresh offer, candidates gathered."""
-        transport = cls(settings)
+        """A fresh offer, candidates gathered. Raises Usage on a malformed STUN or TURN URL."""
+        transport = cls(settings, await _live_stun(settings))
         try:
             await transport._describe(await transport._pc.createOffer())
         except BaseException:
@@ -81,7 +90,7 @@ class Transport:
     @classmethod
     async def answering(cls, settings: Settings, offer: Description) -> "Transport":
         """The answer to an offer. Raises ConnectFailed if the offer cannot be used."""
-        transport = cls(settings)
+        transport = cls(settings, await _live_stun(settings))
         try:
             await transport._accept(offer, "offer")
             await transport._describe(await transport._pc.createAnswer())
@@ -103,20 +112,34 @@ class Transport:
         """Until both channels are open. Raises ConnectFailed, naming the stage that was reached."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not (self.live.readyState == self.bulk.readyState == "open"):
-                    if self._ended:
-                        raise self._failure()
-                    self._changed.clear()
-                    await self._changed.wait()
+                await self.keep_alive()
         except TimeoutError:
             raise self._failure() from None
+        if self.ended:
+            raise self._failure()
+
+    async def keep_alive(self) -> None:
+        """Keep our place reachable until the channels are open, or never will be.
+
+        For an offer whose answer a person has yet to paste. `opened` does the same while it waits.
+        """
+        while not self.ended and not (self.live.is_open and self.bulk.is_open):
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(_KEEP_ALIVE_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                await aiortc_compat.keep_bindings(self._pc)
+                aiortc_compat.check_again(self._pc)
 
     @property
     def fingerprints(self) -> tuple[bytes, bytes]:
+        """SHA-256 of our own and of the peer's certificate, 32 bytes each, once opened."""
         return aiortc_compat.fingerprints(self._pc)
 
     @property
     def exporter(self) -> bytes:
+        """32 bytes that only the two ends of this connection know, once opened."""
         return aiortc_compat.exporter(self._pc)
 
     @property
@@ -124,6 +147,12 @@ class Transport:
         pair = aiortc_compat.selected_pair(self._pc)
         relayed = pair is not None and "relay" in (pair[0].type, pair[1].type)
         return "relayed" if relayed else "direct"
+
+    @property
+    def remote_address(self) -> str | None:
+        """Where the peer's packets come from, once there is a path."""
+        pair = aiortc_compat.selected_pair(self._pc)
+        return None if pair is None else str(pair[1].host)
 
     @property
     def same_host(self) -> bool:
@@ -135,19 +164,25 @@ class Transport:
         return ip_address(remote).is_loopback or remote == pair[0].host
 
     async def drained(self, timeout_s: float) -> None:
+        """Until the peer has acknowledged all that was sent, or the time is up."""
         await aiortc_compat.drained(self._pc, timeout_s)
 
     async def aclose(self) -> None:
-        """Close; the peer sees it at once. May be called again."""
-        await self._pc.close()
+        """Close; the peer sees it at once. May be called again, and cancelled."""
+        if self._closing is None:
+            # A task, since aiortc's close, once cancelled half way, never ends when called again.
+            # It is bounded, and whoever closes waits for it.
+            self._closing = asyncio.get_running_loop().create_task(aiortc_compat.close(self._pc))
+        await asyncio.shield(self._closing)
         self._end()
 
     async def _describe(self, description: RTCSessionDescription) -> None:
-        # In a context of its own, since aioice asks for the addresses deep below.
-        context = contextvars.copy_context()
-        context.run(aiortc_compat.interfaces.set, self._settings.interfaces)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._pc.setLocalDescription(description), context=context)
+        # aioice asks for the addresses deep below, in this very task.
+        token = aiortc_compat.interfaces.set(self._settings.interfaces)
+        try:
+            await self._pc.setLocalDescription(description)
+        finally:
+            aiortc_compat.interfaces.reset(token)
 
     async def _accept(self, description: Description, kind: Literal["offer", "answer"]) -> None:
         text = sdp.render(description, offer=kind == "offer")
@@ -167,16 +202,50 @@ class Transport:
             self._end()
 
     def _end(self) -> None:
-        self._ended = True
+        self.ended = True
         self._changed.set()
         if self.on_closed is not None:
             self.on_closed()
 
     def _abuse(self, why: str) -> None:
-        _log.warning("a peer broke the transport's rules: %s", why)
-        self.abused = why
+        if not self.abused:
+            _log.warning("a peer broke the transport's rules: %s", why)
+            self.abused = why
         self._end()
 
     def _failure(self) -> ConnectFailed:
         stage = aiortc_compat.stage(self._pc)
+        if self.abused:
+            return ConnectFailed(stage, f"the peer broke the rules: {self.abused}")
         return ConnectFailed(stage, _STAGES[stage])
+
+
+async def _live_stun(settings: Settings) -> str | None:
+    try:
+        found = await stun.first_alive(settings.stun)
+    except ValueError as error:
+        raise _malformed(str(error)) from error
+    if found is None and settings.stun:
+        _log.info("no STUN server answered; going on without")
+    return None if found is None else found.url
+
+
+def _connection(settings: Settings, stun_url: str | None) -> RTCPeerConnection:
+    servers = [RTCIceServer(urls=stun_url)] if stun_url is not None else []
+    for url in settings.turn[:1]:
+        scheme, _, rest = url.partition(":")
+        credentials, _, place = rest.rpartition("@")
+        username, _, password = credentials.partition(":")
+        servers.append(
+            RTCIceServer(urls=f"{scheme}:{place}", username=username, credential=password)
+        )
+    # Always a list: without one aiortc asks a server of Google's.
+    return RTCPeerConnection(RTCConfiguration(iceServers=servers))
+
+
+def _malformed(message: str) -> Usage:
+    return Usage(
+        "config-malformed",
+        message,
+        "write stun:host:port in net.stun, turn:user:password@host:port in net.turn",
+    )

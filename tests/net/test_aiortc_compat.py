@@ -1,0 +1,338 @@
+"""Each private name of aiortc and aioice, and each thing that a hostile peer does below framing."""
+
+import asyncio
+import inspect
+import os
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from types import SimpleNamespace
+from typing import Any
+
+import aioice.ice
+import aioice.stun
+import aiortc.rtcsctptransport as sctp_module
+import ifaddr
+import pytest
+from aiortc.rtcsctptransport import (
+    DataChunk,
+    ForwardTsnChunk,
+    InitChunk,
+    SackChunk,
+    serialize_packet,
+    tsn_plus_one,
+)
+
+from p2pchat.net import aiortc_compat
+from p2pchat.net.link import Link
+from p2pchat.net.transport import Transport
+
+Pair = tuple[Transport, Transport]
+
+
+def sctp_of(transport: Transport) -> Any:
+    return transport._pc.sctp
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_advertised_rwnd", "_data_channel_queue", "_data_channel_receive", "_handle_data",
+        "_inbound_streams", "_last_sacked_tsn", "_outbound_queue", "_receive_data_chunk",
+        "_receive_forward_tsn_chunk", "_receive_sack_chunk", "_rto", "_rttvar", "_sack_misordered",
+        "_sent_queue", "_srtt", "_update_rto",
+    ],
+)  # fmt: skip
+async def test_the_sctp_transport_has_the_name_we_wrap(pair: Pair, name: str) -> None:
+    assert hasattr(sctp_of(pair[0]), name)
+
+
+@pytest.mark.parametrize("name", ["_check_list", "_check_list_done", "_nominated", "_protocols"])
+async def test_the_ice_connection_has_the_name_we_read(pair: Pair, name: str) -> None:
+    assert hasattr(sctp_of(pair[0]).transport.transport._connection, name)
+
+
+def test_aioice_asks_for_addresses_through_the_name_we_replace() -> None:
+    aiortc_compat.install()
+    assert aioice.ice.get_host_addresses is aiortc_compat.host_addresses
+    source = inspect.getsource(aioice.ice.Connection.gather_candidates)
+    assert "get_host_addresses(" in source
+    assert aioice.ice.CandidatePair.State.FAILED
+    assert inspect.signature(aioice.ice.Connection.check_start_task)
+
+
+def test_the_guarded_methods_are_called_on_the_instance() -> None:
+    # An instance attribute only shadows what is looked up on `self`.
+    handle = inspect.getsource(sctp_module.RTCSctpTransport._receive_chunk)
+    for name in ("_receive_data_chunk", "_receive_sack_chunk", "_receive_forward_tsn_chunk"):
+        assert f"self.{name}(chunk)" in handle
+    assert "self._data_channel_receive(" in inspect.getsource(sctp_module.RTCSctpTransport._receive)
+    assert "self._update_rto(" in inspect.getsource(
+        sctp_module.RTCSctpTransport._receive_sack_chunk
+    )
+
+
+# -- retransmission ------------------------------------------------------------------------------
+
+
+async def test_lost_packets_are_sent_again_within_400_ms(pair: Pair) -> None:
+    sctp = sctp_of(pair[0])
+    assert (sctp_module.SCTP_RTO_MIN, sctp_module.SCTP_RTO_MAX) == (0.2, 0.4)
+    for measured in (0.001, 0.001, 3.0, 0.001, 0.001):  # a lost SACK looks like a slow path
+        sctp._srtt = sctp._rttvar = None
+        sctp._update_rto(0.01)
+        sctp._update_rto(min(measured, 0.3))
+        assert 0.2 <= sctp._rto <= 0.4
+
+
+async def test_on_a_slow_path_the_ceiling_rises_with_the_round_trip(pair: Pair) -> None:
+    sctp = sctp_of(pair[0])
+    for _ in range(50):
+        sctp._update_rto(0.9)
+    assert sctp._rto >= 0.9
+
+
+# -- addresses -----------------------------------------------------------------------------------
+
+
+def adapter(name: str, *addresses: str, scope: int = 0) -> SimpleNamespace:
+    ips = [
+        SimpleNamespace(ip=a if ip_address(a).version == 4 else (a, 0, scope)) for a in addresses
+    ]
+    return SimpleNamespace(name=name, ips=ips)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    def addresses(*adapters: SimpleNamespace, chosen: tuple[str, ...] = ()) -> list[str]:
+        monkeypatch.setattr(ifaddr, "get_adapters", lambda: list(adapters))
+        token = aiortc_compat.interfaces.set(chosen)
+        try:
+            return aiortc_compat.host_addresses(True, True)
+        finally:
+            aiortc_compat.interfaces.reset(token)
+
+    return addresses
+
+
+LO = adapter("lo", "127.0.0.1", "::1")
+
+
+def test_loopback_is_offered_only_where_there_is_nothing_else(
+    machine: Callable[..., list[str]],
+) -> None:
+    assert machine(LO) == ["127.0.0.1"]
+    assert machine(LO, adapter("eth0", "192.0.2.1")) == ["192.0.2.1"]
+
+
+def test_chosen_interfaces_are_the_only_ones(machine: Callable[..., list[str]]) -> None:
+    adapters = (LO, adapter("eth0", "192.0.2.1"), adapter("docker0", "172.17.0.1"))
+    assert machine(*adapters, chosen=("lo",)) == ["127.0.0.1", "::1"]
+    assert machine(*adapters, chosen=("docker0",)) == ["172.17.0.1"]
+    assert machine(*adapters, chosen=("wlan0",)) == []
+
+
+def test_addresses_of_no_use_to_a_peer_are_left_out(machine: Callable[..., list[str]]) -> None:
+    found = machine(
+        adapter("docker0", "172.17.0.1"),
+        adapter("veth1", "10.9.9.9"),
+        adapter("eth0", "fe80::1", scope=2),
+        adapter("eth1", "2001:db8::1"),
+    )
+    assert found == ["2001:db8::1"]
+
+
+def test_many_addresses_are_cut_to_eight(machine: Callable[..., list[str]]) -> None:
+    assert len(machine(adapter("eth0", *(f"192.0.2.{n}" for n in range(1, 40))))) == 8
+
+
+# -- a hostile peer ------------------------------------------------------------------------------
+
+
+class Attacker:
+    """Writes chunks that no honest stack would, from one end of a real connection."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.sctp = sctp_of(transport)
+        # Stock aiortc again on this end: what the victim acknowledges was never sent by its book.
+        for name in ("_handle_data", "_receive_sack_chunk"):
+            delattr(self.sctp, name)
+
+    def chunk(
+        self, data: bytes, *, flags: int = 0, stream: int = 0, skip: int = 0, protocol: int = 53
+    ) -> DataChunk:
+        chunk = DataChunk(flags=flags)
+        for _ in range(skip + 1):
+            chunk.tsn = self.sctp._local_tsn
+            self.sctp._local_tsn = tsn_plus_one(self.sctp._local_tsn)
+        chunk.stream_id, chunk.protocol, chunk.user_data = stream, protocol, data
+        return chunk
+
+    async def send(self, chunk: Any) -> None:
+        await self.sctp._send_chunk(chunk)
+
+    async def send_raw(self, *chunks: Any) -> None:
+        head = serialize_packet(5000, 5000, self.sctp._remote_verification_tag, chunks[0])
+        body = head[12:] + b"".join(bytes(chunk) for chunk in chunks[1:])
+        blank = head[:8] + bytes(4) + body
+        checksum = sctp_module.crc32c(blank).to_bytes(4, "little")
+        await self.sctp.transport._send_data(head[:8] + checksum + body)
+
+
+async def pour(attack: Callable[[], Awaitable[None]], until: Callable[[], bool]) -> None:
+    """Repeat an attack until it was noticed; a guard that is gone runs into the bound."""
+    for _ in range(6_000):
+        if until():
+            return
+        try:
+            await attack()
+        except ConnectionError:
+            return
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def victim_of(
+    pair: Pair, *, told: bool = True
+) -> AsyncIterator[tuple[Attacker, Transport, Link]]:
+    near, far = pair
+    link = Link(far)
+    noticed = asyncio.Event()
+    near.on_closed = noticed.set
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(link.run())
+        yield Attacker(near), far, link
+        # The attacker learns of it at once, though it never asked.
+        async with asyncio.timeout(10):
+            assert await link.closed() == "bad-frame"
+            await running
+            if told:
+                await noticed.wait()
+
+
+async def test_a_message_without_end_is_cut_off_at_the_window(pair: Pair) -> None:
+    async with victim_of(pair) as (attacker, victim, _):
+        await attacker.send(attacker.chunk(bytes(1_000), flags=2))
+        await pour(lambda: attacker.send(attacker.chunk(bytes(1_160))), lambda: bool(victim.abused))
+        assert "window" in victim.abused or "pieces" in victim.abused
+        assert sctp_of(victim)._advertised_rwnd > -4_096
+
+
+async def test_crumbs_of_a_message_without_end_are_cut_off(pair: Pair) -> None:
+    tracemalloc.start()
+    async with victim_of(pair) as (attacker, victim, _):
+        await attacker.send(attacker.chunk(b"x", flags=2))
+        await pour(lambda: attacker.send(attacker.chunk(b"x")), lambda: bool(victim.abused))
+        assert "pieces" in victim.abused
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
+
+
+async def test_empty_fragments_which_cost_no_window_are_refused(pair: Pair) -> None:
+    async with victim_of(pair) as (attacker, victim, _):
+        await attacker.send(attacker.chunk(b"", flags=2))
+        await pour(lambda: attacker.send(attacker.chunk(b"")), lambda: bool(victim.abused))
+        assert victim.abused == "a chunk with nothing in it"
+
+
+async def test_endless_gaps_are_refused(pair: Pair) -> None:
+    # aiortc reads 1,500 bytes of a datagram: a SACK of so many gaps chokes the attacker's own end.
+    async with victim_of(pair, told=False) as (attacker, victim, _):
+        await pour(
+            lambda: attacker.send(attacker.chunk(b"x", flags=3, skip=1)),
+            lambda: bool(victim.abused),
+        )
+        assert victim.abused == "too many gaps"
+
+
+async def test_three_hundred_streams_are_none(pair: Pair) -> None:
+    async with victim_of(pair) as (attacker, victim, _):
+        for number in range(2, 302):
+            await attacker.send(attacker.chunk(b"x", flags=3, stream=number))
+        async with asyncio.timeout(5):
+            while not victim.abused:
+                await asyncio.sleep(0)
+        assert victim.abused == "a stream that nobody opened"
+        assert set(sctp_of(victim)._inbound_streams) <= {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "data"),
+    [
+        (sctp_module.WEBRTC_STRING, b"text"),
+        (sctp_module.WEBRTC_STRING, b"\xff\xfe"),
+        (sctp_module.WEBRTC_DCEP, b"\x03\x00" + bytes(10)),
+        (sctp_module.WEBRTC_DCEP, b"\x02"),
+        (1_234, b"x"),
+    ],
+    ids=["text", "text that is no UTF-8", "open in band", "ack in band", "unknown protocol"],
+)
+async def test_what_is_no_binary_message_ends_the_link(
+    pair: Pair, protocol: int, data: bytes
+) -> None:
+    async with victim_of(pair) as (attacker, victim, _):
+        await attacker.send(attacker.chunk(data, flags=3, protocol=protocol))
+        async with asyncio.timeout(5):
+            while not victim.abused:
+                await asyncio.sleep(0)
+        assert victim.abused == "not a binary message"
+
+
+async def test_an_acknowledgement_of_millions_does_not_hold_up_the_loop(pair: Pair) -> None:
+    async with victim_of(pair) as (attacker, victim, _):
+        sack = SackChunk()
+        sack.cumulative_tsn = sctp_of(victim)._last_sacked_tsn
+        sack.advertised_rwnd = 1 << 20
+        sack.gaps = [(1, 65_535)] * 280
+        await attacker.send(sack)
+        started = time.monotonic()
+        async with asyncio.timeout(10):
+            while not victim.abused:
+                await asyncio.sleep(0)
+        assert time.monotonic() - started < 0.5
+        assert victim.abused == "an acknowledgement of what was never sent"
+
+
+async def test_skipping_ahead_on_a_reliable_channel_is_refused(pair: Pair) -> None:
+    async with victim_of(pair) as (attacker, victim, _):
+        forward = ForwardTsnChunk()
+        forward.cumulative_tsn = tsn_plus_one(attacker.sctp._local_tsn)
+        forward.streams = [(number, 0) for number in range(280)]
+        await attacker.send(forward)
+        async with asyncio.timeout(5):
+            while not victim.abused:
+                await asyncio.sleep(0)
+        assert set(sctp_of(victim)._inbound_streams) <= {0, 1}
+
+
+async def test_a_packet_that_breaks_the_parser_ends_the_link_on_both_sides(pair: Pair) -> None:
+    async with victim_of(pair) as (attacker, victim, _):
+        # An INIT must travel alone: aiortc asserts it.
+        await attacker.send_raw(InitChunk(), InitChunk())
+        async with asyncio.timeout(5):
+            while not victim.abused:
+                await asyncio.sleep(0)
+        assert victim.abused == "a malformed packet"
+
+
+async def test_random_packets_end_the_link_or_leave_it(pair: Pair) -> None:
+    near, far = pair
+    attacker = Attacker(near)
+    for _ in range(300):
+        body = bytes([os.urandom(1)[0] % 16, 0, 0, 44]) + os.urandom(40)
+        head = serialize_packet(5000, 5000, attacker.sctp._remote_verification_tag, SackChunk())
+        blank = head[:8] + bytes(4) + body
+        checksum = sctp_module.crc32c(blank).to_bytes(4, "little")
+        try:
+            await attacker.sctp.transport._send_data(head[:8] + checksum + body)
+        except ConnectionError:
+            break
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await far.aclose()

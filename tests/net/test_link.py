@@ -1,0 +1,231 @@
+"""Frames both ways, the end of a link, and what loss and bulk do to live messages."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import aioice.ice
+import pytest
+
+from p2pchat.net.channel import FRAME_MAX, LIVE_MAX
+from p2pchat.net.link import Link, LinkClosed
+
+Join = Callable[..., AbstractAsyncContextManager[tuple[Link, Link]]]
+
+
+async def test_frames_of_both_channels_arrive_whole(join: Join) -> None:
+    async with join() as (near, far):
+        live = [bytes([n % 256]) * (1 + n * 97) for n in range(100)] + [bytes(LIVE_MAX)]
+        bulk = [b"\xff" + bytes([n]) * (n * 20_000) for n in range(13)] + [b"\xff" * FRAME_MAX]
+        for frame in live:
+            await near.send(frame)
+        for frame in bulk:
+            await near.send(frame, bulk=True)
+        got = [await far.receive() for _ in range(len(live) + len(bulk) - 1)]  # [0] is a heartbeat
+        assert [frame for frame in got if frame[:1] != b"\xff"] == live[1:]
+        assert [frame for frame in got if frame[:1] == b"\xff"] == bulk
+
+
+async def test_frames_that_are_there_can_be_taken_without_waiting(join: Join) -> None:
+    async with join() as (near, far):
+        for number in range(1, 6):
+            await near.send(bytes([number]))
+        first = await far.receive()
+        await near._transport.drained(5)
+        assert [first, *far.waiting(2)] == [b"\x01", b"\x02", b"\x03"]
+        assert far.waiting() == [b"\x04", b"\x05"]
+        assert far.waiting() == []
+
+
+async def test_a_close_is_seen_at_once_and_the_last_word_still_arrives(join: Join) -> None:
+    async with join() as (near, far):
+        await near.send(b"last word")
+        started = time.monotonic()
+        await near.close("bye")
+        async with asyncio.timeout(2):
+            assert await far.closed() == "lost"
+        assert time.monotonic() - started < 2
+        assert near.reason == "bye"
+        assert await far.receive() == b"last word"
+        with pytest.raises(LinkClosed, match="lost"):
+            await far.receive()
+        for link, reason in ((near, "bye"), (far, "lost")):
+            with pytest.raises(LinkClosed, match=reason):
+                await link.send(b"x")
+
+
+async def test_a_close_is_seen_though_its_first_packets_are_lost(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with join() as (near, far):
+        await near._transport.drained(5)
+        send_data = aioice.ice.StunProtocol.send_data
+        lost = 0
+
+        async def lossy(self: Any, data: bytes, addr: Any) -> None:
+            nonlocal lost
+            lost += 1
+            if lost > 3:
+                await send_data(self, data, addr)
+
+        monkeypatch.setattr(aioice.ice.StunProtocol, "send_data", lossy)
+        await near._transport.aclose()
+        async with asyncio.timeout(2):
+            assert await far.closed() == "lost"
+
+
+async def test_closing_again_keeps_the_first_reason(join: Join) -> None:
+    async with join() as (near, _):
+        await near.close("first")
+        await near.close("second")
+        assert near.reason == "first"
+
+
+async def test_who_waits_to_receive_is_told_of_the_end(join: Join) -> None:
+    async with join() as (near, _):
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(_outcome(near))
+            await asyncio.sleep(0)
+            await near.close("bye")
+        assert waiting.result() == "bye"
+
+
+async def test_an_idle_link_is_kept_by_its_heartbeats(join: Join) -> None:
+    async with join(heartbeat_s=0.1, dead_s=1.0) as (near, far):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(far.closed(), 2.5)
+        assert near.reason is None
+
+
+async def test_silence_ends_a_link_that_has_no_heartbeats(join: Join) -> None:
+    # The counterpart of the test above: what keeps the link is the heartbeat and nothing else.
+    async with join(heartbeat_s=60.0, dead_s=0.5) as (near, _):
+        async with asyncio.timeout(5):
+            assert await near.closed() == "lost"
+
+
+async def test_a_peer_that_vanishes_is_noticed(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with join(heartbeat_s=0.1, dead_s=0.5) as (near, far):
+
+        async def swallow(self: Any, data: bytes, addr: Any) -> None:
+            del self, data, addr
+
+        monkeypatch.setattr(aioice.ice.StunProtocol, "send_data", swallow)
+        async with asyncio.timeout(5):
+            assert await near.closed() == await far.closed() == "lost"
+
+
+async def test_a_sender_stuck_behind_a_dead_path_is_released(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with join(heartbeat_s=0.1, dead_s=0.5) as (near, _):
+
+        async def swallow(self: Any, data: bytes, addr: Any) -> None:
+            del self, data, addr
+
+        monkeypatch.setattr(aioice.ice.StunProtocol, "send_data", swallow)
+        async with asyncio.timeout(5):
+            with pytest.raises(LinkClosed, match="lost"):
+                await _fill(near)
+
+
+@pytest.mark.parametrize("size", [1_000, FRAME_MAX], ids=["small frames", "large frames"])
+async def test_frames_that_nobody_reads_end_the_link_with_memory_bounded(
+    join: Join, size: int
+) -> None:
+    async with join() as (near, far):
+        most = 0
+
+        async def flood() -> None:
+            nonlocal most
+            for _ in range(20 * 1024 * 1024 // size):
+                await near.send(b"x" * size, bulk=True)
+                most = max(most, sum(map(len, far._frames)))
+
+        with pytest.raises(LinkClosed):
+            await flood()
+        assert 0 < most <= 8 * 1024 * 1024
+        assert await far.closed() == "bad-frame"
+        assert not far._frames
+
+
+async def test_live_messages_pass_a_full_bulk_channel_within_100_ms(join: Join) -> None:
+    async with join() as (near, far):
+        delays: list[float] = []
+        carried = 0
+
+        async def read() -> None:
+            nonlocal carried
+            while len(delays) < 20:
+                frame = await far.receive()
+                carried += len(frame)
+                if frame[:1] == b"L":
+                    delays.append(time.perf_counter() - float(frame[1:]))
+
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            filling = tasks.create_task(_fill(near))
+            reading = tasks.create_task(read())
+            while not reading.done():
+                await asyncio.wait([reading], timeout=0.04)
+                await near.send(b"L" + str(time.perf_counter()).encode())
+            filling.cancel()
+        rate = carried / (time.perf_counter() - started) / 1e6
+        delays.sort()
+        print(f"\nlive behind bulk: p50 {delays[10] * 1e3:.1f} ms, max {delays[-1] * 1e3:.1f} ms")
+        print(f"bulk meanwhile {rate:.1f} MB/s")
+        assert carried > FRAME_MAX
+        assert delays[10] < 0.1
+
+
+@pytest.mark.parametrize("percent", [5, 20])
+async def test_messages_arrive_in_order_within_2_s_of_a_lossy_path(
+    join: Join, monkeypatch: pytest.MonkeyPatch, percent: int
+) -> None:
+    async with join() as (near, far):
+        chance = random.Random(7)
+        send_data = aioice.ice.StunProtocol.send_data
+        dropped = 0
+
+        async def lossy(self: Any, data: bytes, addr: Any) -> None:
+            nonlocal dropped
+            if chance.random() < percent / 100:
+                dropped += 1
+            else:
+                await send_data(self, data, addr)
+
+        monkeypatch.setattr(aioice.ice.StunProtocol, "send_data", lossy)
+        delays: list[float] = []
+
+        async def read() -> None:
+            for number in range(60):
+                frame = await far.receive()
+                assert int(frame[:3]) == number
+                delays.append(time.perf_counter() - float(frame[3:]))
+
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(read())
+            for number in range(60):
+                await near.send(f"{number:03}{time.perf_counter()}".encode())
+                await asyncio.wait([reading], timeout=0.05)
+        delays.sort()
+        print(f"\n{percent}% loss, {dropped} dropped: p50 {delays[30] * 1e3:.0f} ms,", end=" ")
+        print(f"p90 {delays[54] * 1e3:.0f} ms, max {delays[-1] * 1e3:.0f} ms")
+        assert dropped > 0
+        assert delays[-1] < 2.0
+
+
+async def _fill(link: Link) -> None:
+    while True:
+        await link.send(bytes([1]) * FRAME_MAX, bulk=True)
+
+
+async def _outcome(link: Link) -> str:
+    try:
+        await link.receive()
+    except LinkClosed as closed:
+        return closed.reason
+    return "a frame"
