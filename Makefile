@@ -66,7 +66,7 @@ smoke: $(VENV)/.installed-dev $(SMOKE)/.installed
 	rm -rf build/wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
 	$(SMOKE)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall build/wheel/*.whl
-	p2pchat="$$PWD/$(SMOKE)/bin/p2pchat"; \
+	@p2pchat="$$PWD/$(SMOKE)/bin/p2pchat"; \
 	away=$$(mktemp -d); \
 	trap 'rm -rf "$$away"' EXIT; \
 	cd "$$away"; \
@@ -99,7 +99,7 @@ clean:
 
 # A venv that is there already is kept if its Python will do.
 $(VENV)/.made:
-	if ! $(BIN)/python -c '$(SUITS)' 2>/dev/null; then \
+	@if ! $(BIN)/python -c '$(SUITS)' 2>/dev/null; then \
 	  $(call find_python,$(NEWEST)); \
 	  "$$found" -m venv --clear $(VENV); \
 	fi
