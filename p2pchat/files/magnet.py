@@ -29,26 +29,29 @@ class Magnet:
     @classmethod
     def parse(cls, text: str) -> "Magnet":
         """Raises BadInput `magnet-malformed`."""
-        text = "".join(text.split()).strip("\"'“”‘’<>`")
         try:
             if len(text) > _LENGTH_MAX:
                 raise ValueError("length")
+            text = "".join(text.split()).strip("\"'“”‘’<>`")
+            text.encode()  # a lone surrogate would be found out only when it is printed
             parts = urlsplit(text)
             fields = parse_qs(parts.query, strict_parsing=True, max_num_fields=32)
-            topic = fields["xt"][0]
-            if parts.scheme != "magnet" or not topic.startswith("urn:btih:"):
-                raise ValueError("topic")
+            topic = next(xt for xt in fields["xt"] if xt.startswith("urn:btih:"))
+            size, encoded = fields["xl"][0], fields["x.p2pkey"][0]
+            if parts.scheme != "magnet" or not size.isascii() or not size.isdigit():
+                raise ValueError("fields")
             hashed = topic.removeprefix("urn:btih:")
-            info_hash = bytes.fromhex(hashed) if len(hashed) == 40 else base64.b32decode(hashed)
-            size = int(fields["xl"][0])
-            encoded = fields["x.p2pkey"][0]
+            if len(hashed) == 40:
+                info_hash = bytes.fromhex(hashed)
+            else:
+                info_hash = base64.b32decode(hashed, casefold=True)
             key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
-            if len(info_hash) != 20 or len(key) != 32 or not 0 < size < 1 << 50:
+            if len(info_hash) != 20 or len(key) != 32 or not 0 < int(size) < 1 << 50:
                 raise ValueError("sizes")
-        except (ValueError, KeyError, binascii.Error) as error:
+        except (ValueError, KeyError, StopIteration, binascii.Error) as error:
             raise BadInput(
                 "magnet-malformed",
                 "this is not a whole p2pchat magnet link",
                 "paste all of it, in quotes, from magnet:?xt= to the end of x.p2pkey",
             ) from error
-        return cls(info_hash, fields.get("dn", ["unnamed"])[0], size, key)
+        return cls(info_hash, fields.get("dn", ["unnamed"])[0], int(size), key)

@@ -6,10 +6,13 @@ key belongs to one share alone, so nonces never repeat. Everything here blocks: 
 """
 
 import errno
+import fcntl
+import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +30,10 @@ _TAG = 16
 _CONTEXT = b"p2pchat/1/share"
 _MANIFEST_MAX = 16 * 1024 * 1024
 _ENTRIES_MAX = 100_000
+_DEPTH_MAX = 64
 _FILE, _EXECUTABLE, _FOLDER = 0, 1, 2
+# What no honest manifest leads to: a file where a folder is, or a path too long for any disk.
+_NOT_OF_A_FOLDER = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 class _Item(msgspec.Struct, frozen=True, array_like=True):
@@ -51,9 +57,16 @@ class Sealed:
     sealed_size: int
 
 
-def seal(paths: Sequence[Path], target: Path, key: bytes) -> Sealed:
+def _ignore(_: int) -> None:
+    pass
+
+
+def seal(
+    paths: Sequence[Path], target: Path, key: bytes, progress: Callable[[int], None] = _ignore
+) -> Sealed:
     """Write files and folders into `target` as one ciphertext. Links inside folders are left out.
 
+    `progress` hears the bytes written so far; what it raises ends the work and leaves nothing.
     Raises BadInput `file-missing`, `file-unreadable`; Error `disk-full`, `transfer-failed`.
     """
     sources = list(_collect(paths))
@@ -79,7 +92,10 @@ def seal(paths: Sequence[Path], target: Path, key: bytes) -> Sealed:
         with temporary.open("wb") as output:
             for chunk in _encrypted(_rechunked(plaintext()), AESGCM(key)):
                 output.write(chunk)
+                progress(output.tell())
             sealed_size = output.tell()
+            output.flush()
+            os.fsync(output.fileno())
         temporary.replace(target)
     except OSError as error:
         raise _unwritable(target, error) from error
@@ -119,9 +135,9 @@ def _collect_folder(root: Path, top: str) -> Iterator[tuple[_Item, Path]]:
     for folder, folders, files in os.walk(root, onerror=fail):
         folders.sort()
         here = Path(folder)
-        parts = (top, *here.relative_to(root).parts)
-        if not files and not folders:
-            yield _Item(parts, 0, _FOLDER), here
+        parts = (top, *map(_utf8, here.relative_to(root).parts))
+        # Those of links alone are empty to the other side.
+        yield _Item(parts, 0, _FOLDER), here
         for name in sorted(files):
             source = here / name
             try:
@@ -129,7 +145,12 @@ def _collect_folder(root: Path, top: str) -> Iterator[tuple[_Item, Path]]:
             except OSError as error:
                 raise _unreadable(source, error) from error
             if stat.S_ISREG(status.st_mode):
-                yield _item((*parts, name), source, status), source
+                yield _item((*parts, _utf8(name)), source, status), source
+
+
+def _utf8(name: str) -> str:
+    """A name of this disk, whose bytes need not be UTF-8."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _item(parts: tuple[str, ...], source: Path, status: os.stat_result) -> _Item:
@@ -187,27 +208,82 @@ def _encrypted(chunks: Iterable[bytes], cipher: AESGCM) -> Iterator[bytes]:
     yield cipher.encrypt(_nonce(index, last=True), held, _CONTEXT)
 
 
-def unseal(sealed: Path, key: bytes, folder: Path) -> list[Path]:
+def unseal(
+    sealed: Path, key: bytes, folder: Path, progress: Callable[[int], None] = _ignore
+) -> list[Path]:
     """Put the contents into `folder`, and answer what now stands there (top-level paths).
 
-    Nothing is overwritten (`name (1)`), and nothing appears before all of it is verified. Raises
-    BadInput `share-damaged`; Error `disk-full`, `home-unwritable`.
+    Nothing is overwritten (`name (1)`), and nothing appears before all of it is verified.
+    `progress` hears the bytes read so far; what it raises ends the work and leaves nothing. Raises
+    BadInput `share-damaged`; Error `disk-full`, `transfer-failed`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".p2pchat-{os.urandom(6).hex()}"
     try:
-        temporary.mkdir()
-        top = _unpack(_Reader(sealed, key), temporary)
-        placed = []
-        for name in top:
-            final = folder / unique(name, _taken_in(folder))
-            (temporary / name).rename(final)
-            placed.append(final)
-        return placed
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            _temporary(folder, hashlib.sha256(key).hexdigest()[:12]) as temporary,
+            _Reader(sealed, key, progress) as reader,
+        ):
+            return [_place(temporary / name, folder) for name in _unpack(reader, temporary)]
     except OSError as error:
         raise _unwritable(folder, error) from error
+
+
+@contextmanager
+def _temporary(folder: Path, tag: str) -> Iterator[Path]:
+    """A new folder in `folder`, gone in the end; those that a killed process left go first."""
+    for left in folder.glob(f".p2pchat-{tag}-*"):
+        with _locked(left) as free:
+            if free:
+                shutil.rmtree(left, ignore_errors=True)
+    path = folder / f".p2pchat-{tag}-{os.urandom(6).hex()}"
+    path.mkdir(0o700)
+    try:
+        with _locked(path):
+            yield path
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder, if nobody else does; whether we do."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except OSError:
+            locked = False
+        yield locked
+    finally:
+        os.close(descriptor)
+
+
+def _place(source: Path, folder: Path) -> Path:
+    """Move `source` into `folder` under its name or the next free one."""
+    while True:
+        final = folder / unique(source.name, _taken_in(folder))
+        try:
+            if source.is_dir():
+                # Fails if a file or a folder that is not empty has come there since.
+                source.rename(final)
+            else:
+                try:
+                    # Unlike a rename, a link never replaces what has come there since.
+                    os.link(source, final)
+                except OSError as error:
+                    if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                        raise
+                    source.rename(final)  # a file system without links
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            continue
+        return final
 
 
 def _unpack(reader: "_Reader", target: Path) -> list[str]:
@@ -216,34 +292,60 @@ def _unpack(reader: "_Reader", target: Path) -> list[str]:
         raise _damaged()
     try:
         manifest = msgspec.msgpack.decode(reader.read(length), type=_Manifest)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _damaged() from error
     if manifest.version != 1 or len(manifest.items) > _ENTRIES_MAX:
         raise _damaged()
+    folders = {target}
+    numbers: dict[Path, int] = {}
     top: dict[str, None] = {}
     for item in manifest.items:
-        if not 0 < len(item.parts) <= 64 or item.size < 0:
+        if not 0 < len(item.parts) <= _DEPTH_MAX or not 0 <= item.size < 1 << 62:
             raise _damaged()
-        parts = [safe_part(part) for part in item.parts]
-        top[parts[0]] = None
-        path = target.joinpath(*parts)
-        if item.mode == _FOLDER:
-            path.mkdir(parents=True, exist_ok=True)
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path = path.with_name(unique(path.name, _taken_in(path.parent)))
-        if len(parts) == 1:
-            top.pop(parts[0], None)
-            top[path.name] = None
-        with path.open("xb") as output:
-            left = item.size
-            while left:
-                block = reader.read(min(left, CHUNK))
-                output.write(block)
-                left -= len(block)
-        path.chmod(0o755 if item.mode == _EXECUTABLE else 0o644)
+        path = target / safe_part(item.parts[0], hidden=False)
+        path = path.joinpath(*map(safe_part, item.parts[1:]))
+        try:
+            for parent in reversed([path, *path.parents] if item.mode == _FOLDER else path.parents):
+                if parent not in folders and parent.is_relative_to(target):
+                    parent.mkdir()
+                    folders.add(parent)
+        except OSError as error:
+            if error.errno in _NOT_OF_A_FOLDER:
+                raise _damaged() from error
+            raise
+        if len(folders) > _ENTRIES_MAX:
+            raise _damaged()
+        if item.mode != _FOLDER:
+            path = _unpack_file(reader, item, path, numbers)
+        top[path.relative_to(target).parts[0]] = None
     reader.finish()
     return list(top)
+
+
+def _unpack_file(reader: "_Reader", item: _Item, path: Path, numbers: dict[Path, int]) -> Path:
+    """Write one file. Two names may become one when made safe, or on this file system."""
+    number = numbers.get(path, 1)
+    free = path.with_name(unique(path.name, _taken_in(path.parent), number))
+    if free != path:
+        # So that 100,000 files of one name do not try 100,000 numbers each.
+        numbers[path] = number + 1
+    try:
+        output = free.open("xb")
+    except OSError as error:
+        if error.errno in _NOT_OF_A_FOLDER:
+            raise _damaged() from error
+        raise
+    with output:
+        left = item.size
+        while left:
+            block = reader.read(min(left, CHUNK))
+            output.write(block)
+            left -= len(block)
+        if item.mode == _EXECUTABLE:
+            # For those who may read it, as the person's umask has decided.
+            mode = stat.S_IMODE(os.fstat(output.fileno()).st_mode)
+            os.fchmod(output.fileno(), mode | (mode & 0o444) >> 2)
+    return free
 
 
 def _taken_in(folder: Path) -> Callable[[str], bool]:
@@ -253,24 +355,31 @@ def _taken_in(folder: Path) -> Callable[[str], bool]:
 class _Reader:
     """The plaintext of a sealed file, chunk by verified chunk."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, progress: Callable[[int], None]) -> None:
         self._cipher = AESGCM(key)
         self._file = path.open("rb")
-        self._left = path.stat().st_size
+        self._left = os.fstat(self._file.fileno()).st_size
         self._index = 0
-        self._held = b""
+        self._held = bytearray()
+        self._progress = progress
+
+    def __enter__(self) -> "_Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes. Raises BadInput `share-damaged`."""
         while len(self._held) < size:
             self._held += self._next()
-        taken, self._held = self._held[:size], self._held[size:]
+        taken = bytes(self._held[:size])
+        del self._held[:size]
         return taken
 
     def finish(self) -> None:
         if self._held or self._left:
             raise _damaged()
-        self._file.close()
 
     def _next(self) -> bytes:
         if not self._left:
@@ -283,6 +392,7 @@ class _Reader:
         except InvalidTag:
             raise _damaged() from None
         self._index += 1
+        self._progress(self._file.tell())
         return chunk
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import struct
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from p2pchat.errors import Error
-from p2pchat.files.worker import (
+from p2pchat.files.commands import (
     Add,
     Command,
     Connect,
@@ -20,10 +19,12 @@ from p2pchat.files.worker import (
     Make,
     Ready,
     Reannounce,
+    Recheck,
     Remove,
     Report,
     State,
     Torrent,
+    frame,
     read_frame,
 )
 from signaling.tasks import owned_tasks
@@ -33,7 +34,10 @@ __all__ = ["FileSession"]
 _log = logging.getLogger(__name__)
 _RESTART_S = 1.0
 _RESTART_LONGEST_S = 60.0
-_encode = msgspec.msgpack.Encoder().encode
+_STARTS_MAX = 3
+"""After so many starts in a row that failed people are told; trying goes on."""
+_STOP_S = 5.0
+"""The worker gives itself 3 s to write down what has arrived."""
 
 
 class FileSession:
@@ -46,13 +50,19 @@ class FileSession:
         on_change: Callable[[], None],
         *,
         rtc: bool,
+        worker: tuple[str, ...],
+        restart_s: float,
     ) -> None:
-        self._arguments = (listen, stun, "1" if rtc else "0")
+        self._command = (*worker, listen, stun, "1" if rtc else "0")
+        self._restart_s = restart_s
         self._on_change = on_change
         self._torrents: dict[bytes, Add] = {}
         self._makes: dict[int, asyncio.Future[bytes]] = {}
+        self._requests = 0
         self._wanted = asyncio.Event()
-        self._ready = asyncio.Event()
+        self._started = asyncio.Event()
+        self._ready = False
+        self._failed_starts = 0
         self._process: asyncio.subprocess.Process | None = None
         self._decoder = msgspec.msgpack.Decoder(Report)
         self.port = 0
@@ -61,10 +71,20 @@ class FileSession:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, listen: str, stun: str, on_change: Callable[[], None], *, rtc: bool
+        cls,
+        listen: str,
+        stun: str,
+        on_change: Callable[[], None],
+        *,
+        rtc: bool,
+        worker: tuple[str, ...] = (sys.executable, "-m", "p2pchat.files.worker"),
+        restart_s: float = _RESTART_S,
     ) -> AsyncIterator["FileSession"]:
-        """`listen`: libtorrent's `listen_interfaces`. `on_change` is called after each report."""
-        session = cls(listen, stun, on_change, rtc=rtc)
+        """`listen`: libtorrent's `listen_interfaces`. `on_change` is called after each report.
+
+        `restart_s`: the first pause after a crash; it doubles with each that follows soon.
+        """
+        session = cls(listen, stun, on_change, rtc=rtc, worker=worker, restart_s=restart_s)
         async with owned_tasks() as tasks:
             tasks.create_task(session._run())
             yield session
@@ -75,7 +95,8 @@ class FileSession:
         Raises Error `transfer-failed`, `files-unavailable`.
         """
         await self.started()
-        request = max(self._makes, default=0) + 1
+        self._requests += 1
+        request = self._requests
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._makes[request] = future
         try:
@@ -84,9 +105,15 @@ class FileSession:
         finally:
             self._makes.pop(request, None)
 
-    async def add(self, info_hash: bytes, folder: Path, torrent: Path, tracker: str) -> None:
-        """Take part in a torrent, also after a restart of the worker."""
-        command = Add(info_hash, str(folder), str(torrent), tracker)
+    async def add(
+        self, info_hash: bytes, folder: Path, torrent: Path, tracker: str, *, size: int = 0
+    ) -> None:
+        """Take part in a torrent, also after a restart of the worker.
+
+        `folder` and what is remembered in it are made by this; `size`, where the magnet told it, is
+        that of the one file that the torrent may have. Raises Error `files-unavailable`.
+        """
+        command = Add(info_hash, str(folder), str(torrent), tracker, size)
         self._torrents[info_hash] = command
         await self.started()
         self._send(command)
@@ -102,51 +129,66 @@ class FileSession:
     def reannounce(self, info_hash: bytes) -> None:
         self._send(Reannounce(info_hash))
 
+    def recheck(self, info_hash: bytes) -> None:
+        """Hash all of it again; what is damaged is fetched anew."""
+        self._send(Recheck(info_hash))
+
     async def started(self) -> None:
         """Until the worker listens. Raises Error `files-unavailable`."""
         if find_spec("libtorrent") is None:
-            raise Error(
-                "files-unavailable",
-                "files need libtorrent, which is not installed for this Python",
-                "install p2pchat with CPython 3.11 to 3.13; chat works without",
-            )
+            raise _unavailable("libtorrent is not installed for this Python")
         self._wanted.set()
-        await self._ready.wait()
+        await self._started.wait()
+        if not self._ready and self._failed_starts >= _STARTS_MAX:
+            raise _unavailable("the process for files does not start")
 
     def _send(self, command: Command) -> None:
         # Small and rare, so the pipe's own buffer will do; a dead worker hears all of it anew.
-        if self._process is not None and self._process.stdin is not None:
-            data = _encode(command)
+        if self._ready and self._process is not None and self._process.stdin is not None:
             with suppress(ConnectionError, RuntimeError):
-                self._process.stdin.write(struct.pack("!I", len(data)) + data)
+                self._process.stdin.write(frame(command))
 
     async def _run(self) -> None:
         await self._wanted.wait()
-        pause = _RESTART_S
+        loop = asyncio.get_running_loop()
+        pause = self._restart_s
         while True:
-            started = asyncio.get_running_loop().time()
-            await self._live()
-            self._ready.clear()
-            self._process = None
-            for future in self._makes.values():
-                if not future.done():
-                    future.set_exception(
-                        Error("transfer-failed", "the file process crashed", "try it again")
-                    )
-            if asyncio.get_running_loop().time() - started > _RESTART_LONGEST_S:
-                pause = _RESTART_S
-            _log.warning("the file process ended; it starts again in %.0f s", pause)
+            begun = loop.time()
+            try:
+                await self._live()
+            except (OSError, ValueError, msgspec.DecodeError) as error:
+                # It could not be started, or talks nonsense: as good as dead either way.
+                _log.warning("the process for files: %s", error)
+            self._over()
+            if loop.time() - begun > _RESTART_LONGEST_S:
+                pause = self._restart_s
+            _log.warning("the process for files ended; it starts again in %.1f s", pause)
             await asyncio.sleep(pause)
             pause = min(_RESTART_LONGEST_S, pause * 2)
 
+    def _over(self) -> None:
+        """The worker is dead: forget what only it knew."""
+        self._failed_starts = 0 if self._ready else self._failed_starts + 1
+        self._ready = False
+        self._process = None
+        if self._failed_starts < _STARTS_MAX:
+            self._started.clear()
+        else:
+            self._started.set()
+        for future in self._makes.values():
+            if not future.done():
+                error = Error("transfer-failed", "the process for files crashed", "try it again")
+                future.set_exception(error)
+        # Nobody is connected any more, and nothing moves.
+        self.torrents = {
+            key: msgspec.structs.replace(torrent, rate=0, peers=[])
+            for key, torrent in self.torrents.items()
+        }
+        self._on_change()
+
     async def _live(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "p2pchat.files.worker",
-            *self._arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         self._process = process
         try:
@@ -154,19 +196,19 @@ class FileSession:
             held = bytearray()
             while data := await process.stdout.read(1 << 16):
                 held += data
-                while (frame := read_frame(held)) is not None:
-                    self._hear(self._decoder.decode(frame))
+                while (body := read_frame(held)) is not None:
+                    self._hear(self._decoder.decode(body))
             await process.wait()
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            await _end(process)
 
     def _hear(self, report: Report) -> None:
         match report:
             case Ready(port):
                 self.port = port
-                self._ready.set()
+                self._ready = True
+                self._failed_starts = 0
+                self._started.set()
                 for command in self._torrents.values():
                     self._send(command)
             case Made(request, info_hash, error):
@@ -180,5 +222,38 @@ class FileSession:
                 else:
                     future.set_result(info_hash)
             case State(torrents):
-                self.torrents = {torrent.info_hash: torrent for torrent in torrents}
+                for torrent in torrents:
+                    # A report may be on its way while we remove what it is about.
+                    if torrent.info_hash in self._torrents:
+                        self.torrents[torrent.info_hash] = torrent
                 self._on_change()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Let the worker write down what has arrived; it goes when its input ends."""
+    if process.returncode is not None:
+        return
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(_STOP_S):
+            assert process.stdout is not None
+            # A full pipe would keep it from going.
+            while await process.stdout.read(1 << 16):
+                pass
+            await process.wait()
+    except TimeoutError:
+        _log.warning("the process for files did not end in %.0f s", _STOP_S)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _unavailable(why: str) -> Error:
+    return Error(
+        "files-unavailable",
+        f"files are not available: {why}",
+        "install p2pchat with CPython 3.11 to 3.13; chat works without",
+    )
