@@ -1,0 +1,258 @@
+"""Entries come back as they went in, in order, and only onto the end of their chain."""
+
+import random
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pchat.core.entry import DEVICE, MESSAGE, SHARE, Entry
+from p2pchat.core.timeline import Timeline
+from p2pchat.errors import Error
+from p2pchat.store import database as database_module
+from p2pchat.store import journal, rooms
+from p2pchat.store.database import Connection, Database
+
+from .conftest import ROOM, START_MS, Author
+
+
+def add(tx: Connection, *entries: Entry) -> None:
+    """Append and place, as `node` does."""
+    journal.append(tx, entries)
+    placed = Timeline(journal.Web(tx)).insert(map(journal.timeline_node, entries))
+    journal.place(tx, placed)
+
+
+def texts(entries: list[Entry]) -> list[bytes | None]:
+    return [entry.body for entry in entries]
+
+
+async def test_entries_come_back_as_they_went_in(database: Database) -> None:
+    alice = Author(b"A")
+    entries = [
+        alice.write(b"certificate", kind=DEVICE),
+        alice.write(b"hello", signed=False),
+        alice.write(None),
+    ]
+    await database.write(lambda tx: journal.append(tx, entries))
+    assert await database.read(lambda tx: journal.run(tx, alice.chain, 0, 9, 65_536, 9)) == entries
+    assert await database.read(lambda tx: journal.entry(tx, entries[1].id)) == entries[1]
+    assert await database.read(lambda tx: journal.of_kind(tx, ROOM, DEVICE)) == entries[:1]
+    assert await database.read(lambda tx: journal.ids(tx, ROOM)) == [e.id for e in entries]
+
+
+async def test_an_entry_that_is_not_there_is_unknown(database: Database) -> None:
+    with pytest.raises(Error) as raised:
+        await database.read(lambda tx: journal.entry(tx, bytes(32)))
+    assert raised.value.code == "entry-unknown"
+
+
+async def test_heads_move_with_what_is_appended(database: Database) -> None:
+    alice, bob, elsewhere = Author(b"A"), Author(b"B"), Author(b"A", b"S" * 32)
+    first, second, third = alice.write(), alice.write(at_s=5), bob.write(at_s=9)
+
+    def work(tx: Connection) -> None:
+        rooms.add(tx, elsewhere.room, "direct", "", 2.0, [])
+        for entry in (first, second, third, elsewhere.write(at_s=7)):
+            journal.append(tx, [entry])
+
+    assert await database.read(journal.newest_time) == 0
+    await database.write(work)
+    heads = await database.read(lambda tx: journal.heads(tx, ROOM))
+    assert {head.chain: (head.seq, head.id, head.device) for head in heads} == {
+        alice.chain: (1, second.id, alice.device),
+        bob.chain: (0, third.id, bob.device),
+    }
+    assert {head.time for head in heads} == {second.header.time, third.header.time}
+    assert not any(head.forked for head in heads)
+    assert await database.read(lambda tx: journal.count(tx, ROOM)) == 3
+    assert await database.read(journal.count) == 4
+    assert await database.read(journal.newest_time) == third.header.time
+
+
+@pytest.mark.parametrize("what", ["a gap", "a repetition", "another branch"])
+async def test_what_does_not_continue_its_chain_is_refused(database: Database, what: str) -> None:
+    alice, twin = Author(b"A"), Author(b"A")
+    first = alice.write(b"first")
+    await database.write(lambda tx: journal.append(tx, [first]))
+    if what == "a gap":
+        alice.write()
+        wrong = alice.write()
+    elif what == "a repetition":
+        wrong = first
+    else:
+        twin.write(b"otherwise")
+        wrong = twin.write()
+    with pytest.raises(Error) as raised:
+        await database.write(lambda tx: journal.append(tx, [wrong]))
+    assert raised.value.code == "internal"
+    assert await database.read(lambda tx: journal.count(tx, ROOM)) == 1
+    assert await database.read(lambda tx: journal.ids(tx, ROOM)) == [first.id]
+
+
+async def test_an_entry_of_no_room_of_ours_is_refused(database: Database) -> None:
+    stranger = Author(b"A", b"S" * 32)
+    with pytest.raises(Error):
+        await database.write(lambda tx: journal.append(tx, [stranger.write()]))
+    assert await database.read(journal.count) == 0
+
+
+async def test_a_run_ends_at_a_signature_within_its_size(database: Database) -> None:
+    alice = Author(b"A")
+    entries = [alice.write(bytes(1000), signed=seq in (1, 4, 5)) for seq in range(7)]
+
+    def run(first: int, last: int, size: int, count: int = 100) -> list[int]:
+        found = journal.run(tx_of, alice.chain, first, last, size, count)
+        return [entry.header.seq for entry in found]
+
+    def work(tx: Connection) -> None:
+        nonlocal tx_of
+        tx_of = tx
+        journal.append(tx, entries)
+        assert run(0, 6, 1 << 20) == [0, 1, 2, 3, 4, 5]  # 6 is not signed yet
+        assert run(0, 5, 1 << 20) == [0, 1, 2, 3, 4, 5]
+        assert run(0, 4, 4_000) == [0, 1]
+        assert run(0, 3, 1 << 20) == [0, 1]
+        assert run(2, 6, 1) == [2, 3, 4]  # the first signature, however far
+        assert run(5, 6, 1) == [5]
+        assert run(0, 6, 1 << 20, count=4) == [0, 1]
+        assert run(6, 6, 1 << 20) == run(7, 9, 1 << 20) == run(3, 2, 1 << 20) == []
+        assert journal.run(tx, b"nobody's", 0, 9, 1 << 20, 9) == []
+
+    tx_of: Connection = None
+    await database.write(work)
+
+
+async def test_a_run_as_long_as_a_frame_can_be_served_again(database: Database) -> None:
+    # A peer may sign only the last of what fits one frame; stopping short would serve it to nobody.
+    alice = Author(b"A")
+    entries = [alice.write(bytes(60_000), signed=seq == 3) for seq in range(4)]
+    await database.write(lambda tx: journal.append(tx, entries))
+    served = await database.read(lambda tx: journal.run(tx, alice.chain, 0, 3, 65_536, 1_024))
+    assert served == entries
+
+
+async def test_the_tail_is_the_newest_in_display_order(database: Database) -> None:
+    alice, bob = Author(b"A"), Author(b"B")
+
+    def work(tx: Connection) -> None:
+        add(tx, alice.write(b"certificate", kind=DEVICE), alice.write(b"1", at_s=10))
+        add(tx, bob.write(b"2", at_s=20), bob.write(b"4", at_s=40))
+        add(tx, alice.write(b"3", at_s=30), alice.write(b"5", at_s=50, kind=SHARE))
+
+    await database.write(work)
+
+    async def tail(*kinds: int, last: int | None, since_s: float | None = None) -> str:
+        found = await database.read(
+            lambda tx: journal.tail(tx, ROOM, kinds, last=last, since_s=since_s)
+        )
+        return b"".join(entry.body or b"" for entry in found).decode()
+
+    assert await tail(MESSAGE, last=None) == "1234"
+    assert await tail(MESSAGE, SHARE, last=None) == "12345"
+    assert await tail(MESSAGE, SHARE, last=2) == "45"
+    assert await tail(MESSAGE, last=0) == ""
+    assert await tail(MESSAGE, SHARE, last=None, since_s=START_MS / 1000 + 30) == "345"
+    assert await tail(MESSAGE, SHARE, last=1, since_s=START_MS / 1000 + 30) == "5"
+    assert await tail(MESSAGE, last=9, since_s=START_MS / 1000 + 60) == ""
+
+
+async def test_followers_are_who_comes_next_and_who_names_it(database: Database) -> None:
+    alice, bob, carol = Author(b"A"), Author(b"B"), Author(b"C")
+    first, second = alice.write(), alice.write()
+    reply = bob.write(after=(first.id,))
+    early = carol.write(after=(b"u" * 32,))
+
+    def work(tx: Connection) -> None:
+        journal.append(tx, [first, second])
+        journal.append(tx, [reply])
+        journal.append(tx, [early])
+        web = journal.Web(tx)
+        assert sorted(web.followers(first.id)) == sorted([second.id, reply.id])
+        assert web.followers(second.id) == []
+        # Its cause has not come yet, and is found all the same.
+        assert web.followers(b"u" * 32) == [early.id]
+        nodes = web.nodes([second.id, reply.id, b"u" * 32])
+        assert {id_: node.causes for id_, node in nodes.items()} == {
+            second.id: (first.id,),
+            reply.id: (first.id,),
+        }
+
+    await database.write(work)
+
+
+async def test_messages_between_are_the_newest_of_one_kind(database: Database) -> None:
+    alice = Author(b"A")
+    entries = [alice.write(kind=DEVICE), *(alice.write() for _ in range(250))]
+
+    def work(tx: Connection) -> None:
+        journal.append(tx, entries)
+        ids = [entry.id for entry in entries]
+        assert journal.messages_between(tx, alice.chain, -1, 3, MESSAGE) == ids[1:4]
+        assert journal.messages_between(tx, alice.chain, 3, 5, MESSAGE) == ids[4:6]
+        assert journal.messages_between(tx, alice.chain, -1, 250, MESSAGE) == ids[51:]
+
+    await database.write(work)
+
+
+async def test_a_damaged_header_is_a_damaged_home(database: Database) -> None:
+    entry = Author(b"A").write()
+
+    def work(tx: Connection) -> None:
+        journal.append(tx, [entry])
+        tx.execute("UPDATE entries SET header = x'00'")
+
+    await database.write(work)
+    with pytest.raises(Error) as raised:
+        await database.read(lambda tx: journal.entry(tx, entry.id))
+    assert raised.value.code == "home-damaged"
+
+
+_Step = tuple[int, int, int]
+
+
+@settings(deadline=None, max_examples=50)  # the machine may be busy
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(-100, 100), st.integers(0, 7)),
+        min_size=1,
+        max_size=14,
+    ),
+    shuffle=st.randoms(use_true_random=False),
+)
+def test_the_display_order_does_not_depend_on_the_order_of_arrival(
+    steps: list[_Step], shuffle: random.Random
+) -> None:
+    """`steps`: who writes, the clock then, which of the others' heads are named."""
+    authors = [Author(device) for device in (b"A", b"B", b"C")]
+    written: list[Entry] = []
+    for author, at_s, seen in steps:
+        others = (other for i, other in enumerate(authors) if i != author and seen >> i & 1)
+        after = tuple(other.head for other in others if other.head)
+        written.append(authors[author].write(at_s=100 + at_s, after=after))
+    queues = [[entry for entry in written if entry.chain == author.chain] for author in authors]
+    arriving: list[Entry] = []
+    while any(queues):
+        arriving.append(shuffle.choice([queue for queue in queues if queue]).pop(0))
+
+    def order(entries: list[Entry]) -> list[bytes]:
+        writer, reader = database_module._prepare(Path(":memory:"), bytes(32))
+        rooms.add(writer, ROOM, "direct", "", 1.0, [])
+        for entry in entries:
+            add(writer, entry)
+        found = journal.tail(writer, ROOM, [MESSAGE], last=None)
+        writer.close()
+        reader.close()
+        return [entry.id for entry in found]
+
+    expected = order(written)
+    assert order(arriving) == expected
+    # Nothing stands before what its author had seen.
+    places = {id_: place for place, id_ in enumerate(expected)}
+    for entry in written:
+        assert all(places[cause] < places[entry.id] for cause in entry.header.after)
+    for author in authors:
+        own = [places[entry.id] for entry in written if entry.chain == author.chain]
+        assert all(one < next_ for one, next_ in pairwise(own))
