@@ -18,6 +18,7 @@ _TEXT_MAX = 2_048
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _QUOTES = "\"'“”‘’«»`<>"
+_DROPPED = dict.fromkeys(map(ord, _QUOTES + "\u200b\ufeff"))
 _CONTEXT = b"p2pchat/1/blob"
 _CHECKSUM = 4
 
@@ -45,11 +46,13 @@ def decode(text: str) -> tuple[Kind, bytes]:
     """
     if len(text) > _TEXT_MAX:
         raise _foreign()
-    compact = "".join(text.split()).strip(_QUOTES).replace("\u200b", "").replace("\ufeff", "")
-    # Quote marks that a mail program puts before each wrapped line.
-    compact = "".join(character for character in compact if character not in _QUOTES)
+    # Quote marks may stand around it and, from a mail program, before each wrapped line.
+    compact = "".join(text.split()).translate(_DROPPED)
     if not compact.startswith(PREFIX):
         raise _foreign()
+    if compact[len(PREFIX) :].startswith(_ALPHABET[0]):
+        # A leading zero digit would change the text and not the number.
+        raise _damaged()
     number = 0
     for character in compact[len(PREFIX) :]:
         value = _VALUES.get(character)

@@ -34,6 +34,13 @@ class Invite:
     app: bytes = b""
     description: Description | None = None
 
+    def __post_init__(self) -> None:
+        # All but `description` is of fixed place and length in the blob.
+        if len(self.inviter) != 32 or len(self.secret) != 16 or len(self.app) > 255:
+            raise ValueError("inviter 32 bytes, secret 16, app at most 255")
+        if not 0 <= self.expires < 1 << 32:
+            raise ValueError("expires is not a time of an invite")
+
     @property
     def id(self) -> bytes:
         """8 bytes that name the invite without telling its secret."""
@@ -53,7 +60,10 @@ class Invite:
         return self._parse(self._payload())
 
     def text(self) -> str:
-        """The blob: at most 300 characters, as many candidates as fit into them."""
+        """The blob: at most 300 characters, as many candidates as fit into them.
+
+        Raises ValueError if `app` leaves no room for the description.
+        """
         return blob.encode(Kind.INVITE, self._payload())
 
     def _payload(self) -> bytes:

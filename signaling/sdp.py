@@ -17,7 +17,6 @@ __all__ = [
     "Candidate",
     "Description",
     "pack",
-    "packed_size",
     "parse",
     "render",
     "unpack",
@@ -31,7 +30,14 @@ Role = Literal["actpass", "active", "passive"]
 _KINDS: tuple[CandidateKind, ...] = ("host", "srflx", "prflx", "relay")
 _ROLES: tuple[Role, ...] = ("actpass", "active", "passive")
 _TYPE_PREFERENCE = {"host": 126, "prflx": 110, "srflx": 100, "relay": 0}  # RFC 8445 5.1.2.2
+_SDP_MAX = 65_536
+"""Characters of SDP looked at; an agent with 16 candidates writes about 2,500."""
+_UFRAG, _PASSWORD = (4, 32), (22, 64)
+"""Lengths. RFC 8839 5.4 allows 256, which would not fit what has to travel."""
 _ICE_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+
+
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,12 @@ class Description:
 
 
 def parse(sdp: str) -> Description:
-    """The description in an SDP text of our own WebRTC stack. Raises ValueError."""
+    """The description in an SDP text. Raises ValueError.
+
+    Candidates that a peer could not use are left out: TCP, names, odd addresses.
+    """
+    if len(sdp) > _SDP_MAX:
+        raise ValueError("SDP too long")
     ufrag = password = ""
     role: Role = "actpass"
     fingerprint = b""
@@ -74,8 +85,10 @@ def parse(sdp: str) -> Description:
             candidate = _parse_candidate(value)
             if candidate is not None and candidate not in candidates:
                 candidates.append(candidate)
-    if not ufrag or not password or len(fingerprint) != 32:
-        raise ValueError("no ICE credentials or no SHA-256 fingerprint")
+    _check_credential(ufrag, *_UFRAG)
+    _check_credential(password, *_PASSWORD)
+    if len(fingerprint) != 32:
+        raise ValueError("no SHA-256 fingerprint")
     return Description(role, ufrag, password, fingerprint, tuple(candidates[:CANDIDATES_MAX]))
 
 
@@ -85,7 +98,14 @@ def _parse_candidate(value: str) -> Candidate | None:
     if len(fields) < 8 or fields[1] != "1" or fields[2].lower() != "udp" or fields[6] != "typ":
         return None
     kind = next((kind for kind in _KINDS if kind == fields[7]), None)
-    return Candidate(kind, fields[4], int(fields[5])) if kind and _usable(fields[4]) else None
+    if kind is None or not _usable(fields[4]) or not fields[5].isascii():
+        return None
+    port = int(fields[5]) if fields[5].isdigit() and len(fields[5]) <= 5 else 0
+    return Candidate(kind, str(ipaddress.ip_address(fields[4])), port) if _port(port) else None
+
+
+def _port(port: int) -> bool:
+    return 0 < port < 65_536
 
 
 def _usable(address: str) -> bool:
@@ -94,12 +114,11 @@ def _usable(address: str) -> bool:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return not (
-        parsed.is_multicast
-        or parsed.is_unspecified
-        or (parsed.version == 6 and (parsed.is_link_local or parsed.ipv4_mapped is not None))
-        or parsed == ipaddress.ip_address("255.255.255.255")
-    )
+    if parsed.version == 6 and (
+        parsed.is_link_local or parsed.scope_id is not None or parsed.ipv4_mapped is not None
+    ):
+        return False
+    return not (parsed.is_multicast or parsed.is_unspecified or parsed == _BROADCAST)
 
 
 def render(description: Description, *, offer: bool) -> str:
@@ -136,7 +155,10 @@ def render(description: Description, *, offer: bool) -> str:
 
 
 def pack(description: Description, limit: int | None = None) -> bytes:
-    """The bytes that travel. With `limit` (bytes), as many candidates as fit, the best first."""
+    """The bytes that travel. With `limit` (bytes), as many candidates as fit, the best first.
+
+    Raises ValueError if `limit` leaves no room even without candidates.
+    """
     ufrag, password = description.ufrag.encode(), description.password.encode()
     head = (
         bytes((_ROLES.index(description.role), len(ufrag)))
@@ -145,6 +167,8 @@ def pack(description: Description, limit: int | None = None) -> bytes:
         + password
         + description.fingerprint
     )
+    if limit is not None and len(head) > limit:
+        raise ValueError("no room for a description")
     for candidate in _best_first(description.candidates)[:CANDIDATES_MAX]:
         address = ipaddress.ip_address(candidate.address)
         flags = _KINDS.index(candidate.kind) | (4 if address.version == 6 else 0)
@@ -152,10 +176,6 @@ def pack(description: Description, limit: int | None = None) -> bytes:
         if limit is None or len(head) + len(packed) <= limit:
             head += packed
     return head
-
-
-def packed_size(description: Description) -> int:
-    return len(pack(description))
 
 
 def _best_first(candidates: tuple[Candidate, ...]) -> list[Candidate]:
@@ -175,8 +195,8 @@ def unpack(data: bytes) -> Description:
         role = _ROLES[data[0] & 3]
         if data[0] > 2:
             raise ValueError("flags")
-        ufrag, rest = _text(data[1:], 4, 32)
-        password, rest = _text(rest, 22, 64)
+        ufrag, rest = _text(data[1:], *_UFRAG)
+        password, rest = _text(rest, *_PASSWORD)
         fingerprint, rest = rest[:32], rest[32:]
         if len(fingerprint) != 32:
             raise ValueError("fingerprint")
@@ -187,7 +207,7 @@ def unpack(data: bytes) -> Description:
                 raise ValueError("candidate")
             address = str(ipaddress.ip_address(rest[1 : size + 1]))
             port = int.from_bytes(rest[size + 1 : size + 3], "big")
-            if _usable(address) and port:
+            if _usable(address) and _port(port):
                 candidates.append(Candidate(_KINDS[rest[0] & 3], address, port))
             rest = rest[size + 3 :]
     except (ValueError, IndexError) as error:
@@ -198,9 +218,16 @@ def unpack(data: bytes) -> Description:
 
 
 def _text(data: bytes, least: int, most: int) -> tuple[str, bytes]:
-    """A short string of ICE characters (RFC 8839 5.4), and what follows it."""
+    """A credential with its length before it, and what follows."""
     length = data[0]
     text = data[1 : length + 1].decode("ascii")
-    if len(text) != length or not least <= length <= most or not set(text) <= _ICE_CHARACTERS:
-        raise ValueError("ICE credential")
+    if len(text) != length:
+        raise ValueError("ICE credential cut short")
+    _check_credential(text, least, most)
     return text, data[length + 1 :]
+
+
+def _check_credential(text: str, least: int, most: int) -> None:
+    # Its characters go into SDP as they are, so nothing but ICE's own may pass (RFC 8839 5.4).
+    if not least <= len(text) <= most or not set(text) <= _ICE_CHARACTERS:
+        raise ValueError("ICE credential")

@@ -31,10 +31,11 @@ def open_reply(invite: Invite, reply: Reply) -> Description:
 
     Raises SignalingError `blob-damaged` if it does not belong to it.
     """
-    carried = invite.carried()
-    assert carried.description is not None
-    keys = SlotKeys.derive(invite.slot_secret)
-    answer = open_answer(keys, reply.envelope, _binding(carried.description))
+    offer = invite.carried().description
+    answer = None
+    if offer is not None:
+        keys = SlotKeys.derive(invite.slot_secret)
+        answer = open_answer(keys, reply.envelope, _binding(offer))
     if answer is None:
         raise SignalingError(
             "blob-damaged",
