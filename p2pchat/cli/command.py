@@ -59,7 +59,7 @@ def merge(common: Common, given: dict[str, Any]) -> Common:
     return Common(
         home or common.home,
         common.json if json is None else json,
-        name or common.name,
+        common.name if name is None else name,
         common.settings + settings,
     )
 

@@ -12,6 +12,7 @@ from p2pchat.api.routes import InviteRequest, JoinRequest, ReplyRequest
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.output import Output
 from p2pchat.errors import BadInput, Error, Unreachable
+from signaling.tasks import owned_tasks
 
 __all__ = ["invite_", "join_", "reply_"]
 
@@ -76,43 +77,27 @@ async def invite_(
 async def _host(
     out: Output, node: Attached, request: InviteRequest, timeout: float | None
 ) -> events.Joined | None:
-    reading: asyncio.Task[None] | None = None
+    joined: events.Joined | None = None
     try:
-        async with asyncio.timeout(timeout), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(timeout), owned_tasks() as tasks:
             async for event in node.client.ask("invites", request):
                 match event:
                     case events.InviteReady():
                         _show_invite(out, event, request)
                         if request.wait:
-                            reading = tasks.create_task(_take_replies(out, node))
+                            tasks.create_task(_take_replies(out, node))
                     case events.Joined(invite=str()):
                         out.event(event)
-                        return event
+                        joined = event
                     case events.Peer():
                         out.event(event)
-            if reading is not None:
-                reading.cancel()
     except TimeoutError:
         raise Unreachable(
             "unreachable",
             f"nobody came within {timeout:.0f} s",
             "the invite stays good: keep p2pchat up running, or invite again",
         ) from None
-    except BaseExceptionGroup as group:
-        raise _plain(group) from None
-    finally:
-        if reading is not None:
-            reading.cancel()
-    return None
-
-
-def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error of ours in a group, else the first."""
-    found, _ = group.split(Error)
-    first: BaseException = found or group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
+    return joined
 
 
 def _show_invite(out: Output, event: events.InviteReady, request: InviteRequest) -> None:
