@@ -199,7 +199,8 @@ async def test_a_file_that_is_no_database_is_a_damaged_home(path: Path, key: byt
 
 async def test_a_flipped_bit_is_found_and_named(path: Path, key: bytes) -> None:
     database = await Database.open(path, key)
-    await database.write(lambda tx: [meta.put(tx, f"n{i}", bytes(900)) for i in range(100)])
+    for i in range(100):
+        await database.write(putting(f"n{i}", bytes(900)))
     await database.aclose()
     data = bytearray(path.read_bytes())
     data[-2000] ^= 1
@@ -235,7 +236,7 @@ async def test_an_older_schema_is_brought_up_to_date(
     (migrations / "03-then.sql").write_text("ALTER TABLE added ADD COLUMN y TEXT;")
     (migrations / "02-first.sql").write_text("CREATE TABLE added (x TEXT) STRICT;")
     (migrations / "README.md").write_text("not SQL")
-    monkeypatch.setattr(module.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     monkeypatch.setattr(module, "SCHEMA_VERSION", 3)
     second = await Database.open(path, key)
     columns = await second.read(lambda tx: tx.execute("PRAGMA table_info(added)").fetchall())

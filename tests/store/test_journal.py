@@ -103,13 +103,11 @@ async def test_a_run_ends_at_a_signature_within_its_size(database: Database) -> 
     alice = Author(b"A")
     entries = [alice.write(bytes(1000), signed=seq in (1, 4, 5)) for seq in range(7)]
 
-    def run(first: int, last: int, size: int, count: int = 100) -> list[int]:
-        found = journal.run(tx_of, alice.chain, first, last, size, count)
-        return [entry.header.seq for entry in found]
-
     def work(tx: Connection) -> None:
-        nonlocal tx_of
-        tx_of = tx
+        def run(first: int, last: int, size: int, count: int = 100) -> list[int]:
+            found = journal.run(tx, alice.chain, first, last, size, count)
+            return [entry.header.seq for entry in found]
+
         journal.append(tx, entries)
         assert run(0, 6, 1 << 20) == [0, 1, 2, 3, 4, 5]  # 6 is not signed yet
         assert run(0, 5, 1 << 20) == [0, 1, 2, 3, 4, 5]
@@ -121,7 +119,6 @@ async def test_a_run_ends_at_a_signature_within_its_size(database: Database) -> 
         assert run(6, 6, 1 << 20) == run(7, 9, 1 << 20) == run(3, 2, 1 << 20) == []
         assert journal.run(tx, b"nobody's", 0, 9, 1 << 20, 9) == []
 
-    tx_of: Connection = None
     await database.write(work)
 
 

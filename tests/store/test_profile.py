@@ -86,7 +86,7 @@ def test_a_look_at_the_owner_does_not_keep_anybody_out(
         pauses.append(seconds)
         fcntl.flock(looking, fcntl.LOCK_UN)
 
-    monkeypatch.setattr(module.time, "sleep", pause)
+    monkeypatch.setattr("time.sleep", pause)
     Profile.open(tmp_path).close()
     os.close(looking)
     assert len(pauses) == 1
