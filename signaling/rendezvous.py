@@ -1,15 +1,16 @@
 """When to look again: the machine of one seeker towards one instance.
 
     state      input        next
-    idle       found        offering   an offer is due at once
-    offering   answered     resting    until `retry`; the link itself is watched elsewhere
-    offering   failed       waiting    2 s, doubling to 60 s, with jitter
+    idle       found        waiting    due at once
     waiting    due          offering
-    any        lost         gone
-    resting    retry        offering   the link is gone
-    waiting    retry        offering
+    offering   answered     resting    the link that follows is watched elsewhere
+    offering   failed       waiting    2 s, doubling to 60 s, with jitter
+    resting    due          offering   after 45 s: a seek that still stands has no proven link
+    waiting    found|retry  waiting    due at once, backoff starts again
+    resting    retry        waiting    due at once: the link is gone
+    offering   retry        offering   backoff starts again
 
-Time and jitter are handed in.
+Time and jitter are handed in. Who no longer seeks drops the machine.
 """
 
 from typing import Literal
@@ -18,7 +19,9 @@ __all__ = ["Rendezvous"]
 
 _FIRST_S = 2.0
 _LONGEST_S = 60.0
-State = Literal["idle", "offering", "waiting", "resting", "gone"]
+_REST_S = 45.0
+"""Longer than a link takes to come up or fail (20 s to open, 10 s to shake hands)."""
+State = Literal["idle", "waiting", "offering", "resting"]
 
 
 class Rendezvous:
@@ -30,23 +33,24 @@ class Rendezvous:
         self._at = 0.0
 
     def found(self, now: float) -> None:
-        """The instance is there (again)."""
-        if self.state in ("idle", "gone", "waiting"):
+        """The instance is there."""
+        if self.state in ("idle", "waiting"):
             self.state, self._at, self._wait_s = "waiting", now, _FIRST_S
 
     def next_timer(self) -> float | None:
-        return self._at if self.state == "waiting" else None
+        return self._at if self.state in ("waiting", "resting") else None
 
     def due(self, now: float) -> bool:
         """Whether to offer now; if so the state is `offering` until answered or failed."""
-        if self.state == "waiting" and now >= self._at:
+        if self.state in ("waiting", "resting") and now >= self._at:
             self.state = "offering"
             return True
         return False
 
-    def answered(self) -> None:
+    def answered(self, now: float) -> None:
+        """An answer came, or no offer was wanted."""
         if self.state == "offering":
-            self.state, self._wait_s = "resting", _FIRST_S
+            self.state, self._at, self._wait_s = "resting", now + _REST_S, _FIRST_S
 
     def failed(self, now: float, jitter: float) -> None:
         """`jitter` in [0, 1)."""
@@ -55,8 +59,6 @@ class Rendezvous:
             self._wait_s = min(_LONGEST_S, self._wait_s * 2)
 
     def retry(self, now: float) -> None:
+        self._wait_s = _FIRST_S
         if self.state in ("resting", "waiting"):
-            self.state, self._at, self._wait_s = "waiting", now, _FIRST_S
-
-    def lost(self) -> None:
-        self.state = "gone"
+            self.state, self._at = "waiting", now
