@@ -38,6 +38,9 @@ __all__ = ["Shares"]
 
 _log = logging.getLogger(__name__)
 _SIGNALS_MAX = 1_024
+_PARTNERS_MAX = 65_536
+_MEND_S = 3.0
+"""Twice this without a peer, and a download calls its partners again."""
 _STATES = {"metadata": "metadata", "checking": "verifying", "seeding": "seeding"}
 
 
@@ -58,6 +61,8 @@ class Shares:
         self._session: FileSession
         self._tracker: Tracker
         self._states: dict[bytes, str] = {}
+        self._partners: dict[tuple[bytes, bytes], Swarm] = {}
+        """(link, info-hash) -> what the other end told last of its part"""
         self._tasks: asyncio.TaskGroup
 
     @classmethod
@@ -81,6 +86,7 @@ class Shares:
             )
             shares._tasks = await stack.enter_async_context(owned_tasks())
             shares._tasks.create_task(shares._signal())
+            shares._tasks.create_task(shares._mend())
             await shares._resume()
             yield shares
 
@@ -259,6 +265,9 @@ class Shares:
 
     def left(self, session: Session) -> None:
         self._tracker.swarms.drop(_token(session))
+        for link, info_hash in list(self._partners):
+            if link == session.transcript:
+                del self._partners[link, info_hash]
 
     async def _tell(self, session: Session, share: Share, *, reply: bool) -> None:
         port = self._session.port if session.same_host else 0
@@ -288,6 +297,12 @@ class Shares:
             return
         if frame.reply:
             await self._tell(session, share, reply=False)
+        if len(self._partners) < _PARTNERS_MAX:
+            self._partners[session.transcript, share.info_hash] = frame
+        await self._meet(session, share, frame)
+
+    async def _meet(self, session: Session, share: Share, frame: Swarm) -> None:
+        """Bring the two libtorrents together, if one of them lacks something."""
         own_complete = self._complete(share)
         if own_complete and frame.complete:
             return
@@ -302,6 +317,25 @@ class Shares:
             if self._tracker.swarms.again(share.info_hash, token, now):
                 self._session.reannounce(share.info_hash)
             await self._tracker.flush()
+
+    async def _mend(self) -> None:
+        """Meet again where a download has lost all its peers: libtorrent does not by itself."""
+        alone: set[bytes] = set()
+        while True:
+            await asyncio.sleep(_MEND_S)
+            still: set[bytes] = set()
+            for share in list(self._shares.values()):
+                torrent = self._session.torrents.get(share.info_hash)
+                if self._complete(share) or (torrent is not None and torrent.peers):
+                    continue
+                still.add(share.info_hash)
+                if share.info_hash not in alone:
+                    continue  # the first time: a connection may be on its way
+                for session in self._peers.sessions():
+                    frame = self._partners.get((session.transcript, share.info_hash))
+                    if frame is not None:
+                        await self._meet(session, share, frame)
+            alone = still
 
     def _queue(self, signal: Outgoing) -> None:
         try:
