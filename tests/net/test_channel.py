@@ -154,6 +154,22 @@ async def test_concurrent_senders_keep_their_order() -> None:
     assert end.queue.sent[1:] == [bytes([n]) for n in range(1, 20)]
 
 
+async def test_frames_of_concurrent_senders_are_not_mixed() -> None:
+    ours, theirs = End(cut=True), End(cut=True)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(ours.channel.send(b"a" * FRAME_MAX))
+        await turns()
+        assert not first.done()
+        # The newcomer's turn comes before that of whoever the drained queue wakes.
+        second = tasks.create_task(ours.channel.send(b"b" * FRAME_MAX))
+        while not (first.done() and second.done()):
+            ours.queue.drain(1 << 20)
+            await turns(3)
+    for message in ours.queue.sent:
+        theirs.queue.arrive(message)
+    assert theirs.frames == [b"a" * FRAME_MAX, b"b" * FRAME_MAX]
+
+
 async def test_who_waits_to_send_is_told_of_the_end() -> None:
     end = End(cut=True)
     sending = asyncio.gather(end.channel.send(bytes(FRAME_MAX)), return_exceptions=True)

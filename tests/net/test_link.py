@@ -42,6 +42,7 @@ async def test_frames_that_are_there_can_be_taken_without_waiting(join: Join) ->
 
 async def test_a_close_is_seen_at_once_and_the_last_word_still_arrives(join: Join) -> None:
     async with join() as (near, far):
+        await near.send(b"x" * FRAME_MAX, bulk=True)  # the end of it is still queued here
         await near.send(b"last word")
         started = time.monotonic()
         await near.close("bye")
@@ -49,6 +50,7 @@ async def test_a_close_is_seen_at_once_and_the_last_word_still_arrives(join: Joi
             assert await far.closed() == "lost"
         assert time.monotonic() - started < 2
         assert near.reason == "bye"
+        assert len(await far.receive()) == FRAME_MAX
         assert await far.receive() == b"last word"
         with pytest.raises(LinkClosed, match="lost"):
             await far.receive()
