@@ -36,6 +36,7 @@ _RESTART_S = 1.0
 _RESTART_LONGEST_S = 60.0
 _STARTS_MAX = 3
 """After so many starts in a row that failed people are told; trying goes on."""
+_CONNECTS_MAX = 16
 _STOP_S = 5.0
 """The worker gives itself 3 s to write down what has arrived."""
 
@@ -57,6 +58,7 @@ class FileSession:
         self._restart_s = restart_s
         self._on_change = on_change
         self._torrents: dict[bytes, Add] = {}
+        self._connects: dict[bytes, dict[Connect, None]] = {}
         self._makes: dict[int, asyncio.Future[bytes]] = {}
         self._requests = 0
         self._wanted = asyncio.Event()
@@ -119,12 +121,20 @@ class FileSession:
         self._send(command)
 
     def remove(self, info_hash: bytes) -> None:
+        self._connects.pop(info_hash, None)
         if self._torrents.pop(info_hash, None) is not None:
             self.torrents.pop(info_hash, None)
             self._send(Remove(info_hash))
 
     def connect(self, info_hash: bytes, address: str, port: int) -> None:
-        self._send(Connect(info_hash, address, port))
+        """Connect over TCP, also after a restart of the worker."""
+        command = Connect(info_hash, address, port)
+        known = self._connects.setdefault(info_hash, {})
+        known.pop(command, None)
+        known[command] = None
+        if len(known) > _CONNECTS_MAX:
+            known.pop(next(iter(known)))
+        self._send(command)
 
     def reannounce(self, info_hash: bytes) -> None:
         self._send(Reannounce(info_hash))
@@ -211,6 +221,8 @@ class FileSession:
                 self._started.set()
                 for command in self._torrents.values():
                     self._send(command)
+                    for connect in self._connects.get(command.info_hash, ()):
+                        self._send(connect)
             case Made(request, info_hash, error):
                 future = self._makes.get(request)
                 if future is None or future.done():

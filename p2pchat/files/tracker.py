@@ -8,7 +8,7 @@ no tracker elsewhere. (bittorrent-tracker's WebSocket protocol: JSON, binary str
 import json
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,11 +17,22 @@ from aiohttp import WSMsgType, web
 __all__ = ["Signal", "Swarms", "Tracker"]
 
 _log = logging.getLogger(__name__)
+_ID_BYTES = 20
 _SDP_MAX = 8_192
+_CANDIDATES_MAX = 16
+"""Each makes libtorrent send checks to an address that a peer has chosen."""
 _OFFERS_KEPT = 16
 _OFFER_S = 45.0
 """How long an unused offer is good for: libtorrent gives up on it after 120 s."""
-_ANNOUNCE_S = 60
+_ANSWER_S = 20.0
+"""An offer not answered for so long is lost, and its peer gets the next one."""
+_AGAIN_S = 3.0
+"""Both ends of a new link tell each other of a swarm at once; that is one occasion, not two."""
+_HANDED_MAX = 1_024
+_OFFERS_TAKEN, _TAKEN_S = 32, 60.0
+"""From one peer; each offer costs libtorrent a PeerConnection."""
+_QUEUE_MAX = 256
+_ANNOUNCE_S, _ANNOUNCE_SOON_S = 60, 5
 _MESSAGE_MAX = 256 * 1024
 
 
@@ -43,108 +54,204 @@ class _Offer:
     made: float
 
 
+@dataclass(slots=True)
+class _Seat:
+    """A peer of a swarm. `offered`: when; None if it still waits for an offer."""
+
+    offered: float | None = None
+    answered: bool = False
+
+
 class Swarms:
     """Which offer goes to whom; no I/O.
 
     `Signal`s that leave are drained from `signals`; what is for libtorrent from `messages`.
+    `addresses`: the only ones of ours that offers and answers may name; None: all of them.
     """
 
-    def __init__(self) -> None:
-        self._wanted: dict[bytes, dict[bytes, bool]] = {}
+    def __init__(self, addresses: Collection[str] | None = None) -> None:
+        self._addresses = addresses
+        self._seats: dict[bytes, dict[bytes, _Seat]] = {}
         self._fresh: dict[bytes, deque[_Offer]] = {}
-        self.signals: deque[Signal] = deque()
-        self.messages: deque[tuple[bytes, dict[str, object]]] = deque()
+        self._handed: dict[tuple[bytes, bytes], bytes] = {}
+        self._taken: dict[bytes, int] = {}
+        self._taken_since = 0.0
+        self.signals: deque[Signal] = deque(maxlen=_QUEUE_MAX)
+        self.messages: deque[tuple[bytes, dict[str, object]]] = deque(maxlen=_QUEUE_MAX)
 
     def add(self, info_hash: bytes, peer: bytes, now: float) -> bool:
         """Offer to `peer` in this swarm. Whether libtorrent has to make a fresh offer first."""
-        peers = self._wanted.setdefault(info_hash, {})
-        if peers.get(peer):
-            return False
-        peers[peer] = False
-        self._hand_out(info_hash, now)
-        return not peers[peer]
+        seat = self._seats.setdefault(info_hash, {}).setdefault(peer, _Seat())
+        if seat.offered is None:
+            self._hand_out(info_hash, now)
+        return seat.offered is None
 
     def drop(self, peer: bytes) -> None:
-        for peers in self._wanted.values():
-            peers.pop(peer, None)
+        """The link to `peer` is gone."""
+        for seats in self._seats.values():
+            seats.pop(peer, None)
+        self._handed = {key: whose for key, whose in self._handed.items() if whose != peer}
+        # What it has taken stays counted: dropping a link must not buy new offers.
+
+    def forget(self, info_hash: bytes) -> None:
+        """We no longer take part in this swarm."""
+        self._seats.pop(info_hash, None)
+        self._fresh.pop(info_hash, None)
+        self._handed = {key: peer for key, peer in self._handed.items() if key[0] != info_hash}
 
     def again(self, info_hash: bytes, peer: bytes, now: float) -> bool:
         """The offer to `peer` came to nothing: as `add`."""
-        self._wanted.get(info_hash, {}).pop(peer, None)
+        seat = self._seats.get(info_hash, {}).get(peer)
+        if seat is not None and seat.offered is not None:
+            if now - seat.offered < _AGAIN_S:
+                return False
+            seat.offered, seat.answered = None, False
         return self.add(info_hash, peer, now)
+
+    def waiting(self, info_hash: bytes) -> bool:
+        """Whether somebody in this swarm still needs an offer."""
+        return any(seat.offered is None for seat in self._seats.get(info_hash, {}).values())
 
     def announced(self, message: dict[str, object], now: float) -> bytes | None:
         """Take a message of libtorrent's; the info-hash to answer an announce for."""
         info_hash = _binary(message.get("info_hash"))
-        if message.get("action") != "announce" or len(info_hash) != 20:
+        if message.get("action") != "announce" or len(info_hash) != _ID_BYTES:
             return None
-        answer = message.get("answer")
-        if isinstance(answer, dict):
-            sdp, offer_id = answer.get("sdp"), _binary(message.get("offer_id"))
-            peer = _binary(message.get("to_peer_id"))
-            if isinstance(sdp, str) and len(offer_id) == 20 and len(sdp) <= _SDP_MAX:
-                self.signals.append(Signal(peer, info_hash, "answer", offer_id, sdp))
+        if isinstance(message.get("answer"), dict):
+            self._answered(info_hash, message)
             return None
         fresh = self._fresh.setdefault(info_hash, deque(maxlen=_OFFERS_KEPT))
+        begun = message.get("event") in ("started", "stopped")
+        if begun:
+            # libtorrent has dropped all connections of this torrent, and what it had offered.
+            fresh.clear()
+        for seat in self._seats.get(info_hash, {}).values():
+            unanswered = seat.offered is not None and not seat.answered
+            if begun or (unanswered and now - (seat.offered or 0.0) > _ANSWER_S):
+                seat.offered, seat.answered = None, False
         offers = message.get("offers")
         for item in offers if isinstance(offers, list) else []:
-            offer = item.get("offer") if isinstance(item, dict) else None
-            sdp = offer.get("sdp") if isinstance(offer, dict) else None
-            offer_id = _binary(item.get("offer_id")) if isinstance(item, dict) else b""
-            if isinstance(sdp, str) and len(offer_id) == 20 and len(sdp) <= _SDP_MAX:
-                fresh.append(_Offer(offer_id, sdp, now))
+            if isinstance(item, dict):
+                sdp, offer_id = self._sdp(item.get("offer")), _binary(item.get("offer_id"))
+                if sdp and len(offer_id) == _ID_BYTES:
+                    fresh.append(_Offer(offer_id, sdp, now))
         self._hand_out(info_hash, now)
         return info_hash
 
     def deliver(self, signal: Signal) -> None:
-        """A peer's offer or answer, for libtorrent."""
-        if len(signal.offer_id) != 20 or len(signal.sdp) > _SDP_MAX:
+        """A peer's offer or answer, for libtorrent. What no honest peer sends is left out."""
+        key = signal.info_hash, signal.offer_id
+        sdp = _tidy(signal.sdp, None)
+        if len(signal.offer_id) != _ID_BYTES or len(signal.info_hash) != _ID_BYTES or not sdp:
             return
-        self.messages.append(
-            (
-                signal.info_hash,
-                {
-                    "action": "announce",
-                    "info_hash": signal.info_hash.decode("latin-1"),
-                    "peer_id": signal.peer.decode("latin-1"),
-                    "offer_id": signal.offer_id.decode("latin-1"),
-                    signal.kind: {"type": signal.kind, "sdp": signal.sdp},
-                },
-            )
-        )
+        if signal.kind == "answer":
+            # Once, and only from whom the offer went to.
+            if self._handed.get(key) != signal.peer:
+                return
+            del self._handed[key]
+            seat = self._seats.get(signal.info_hash, {}).get(signal.peer)
+            if seat is not None:
+                seat.answered = True
+        elif signal.kind == "offer":
+            taken = self._taken.get(signal.peer, 0)
+            if taken >= _OFFERS_TAKEN:
+                return
+            self._taken[signal.peer] = taken + 1
+        else:
+            return
+        message: dict[str, object] = {
+            "action": "announce",
+            "info_hash": signal.info_hash.decode("latin-1"),
+            "peer_id": signal.peer.decode("latin-1"),
+            "offer_id": signal.offer_id.decode("latin-1"),
+            signal.kind: {"type": signal.kind, "sdp": sdp},
+        }
+        self.messages.append((signal.info_hash, message))
+
+    def renew(self, now: float) -> None:
+        """Time has passed: whoever has offered much may offer again."""
+        if now - self._taken_since >= _TAKEN_S:
+            self._taken_since = now
+            self._taken.clear()
+
+    def _answered(self, info_hash: bytes, message: dict[str, object]) -> None:
+        """libtorrent answers the offer of a peer."""
+        sdp, offer_id = self._sdp(message.get("answer")), _binary(message.get("offer_id"))
+        peer = _binary(message.get("to_peer_id"))
+        if sdp and len(offer_id) == _ID_BYTES:
+            self.signals.append(Signal(peer, info_hash, "answer", offer_id, sdp))
+
+    def _sdp(self, description: object) -> str:
+        sdp = description.get("sdp") if isinstance(description, dict) else None
+        return _tidy(sdp, self._addresses) if isinstance(sdp, str) else ""
 
     def _hand_out(self, info_hash: bytes, now: float) -> None:
         fresh = self._fresh.get(info_hash, deque())
         while fresh and now - fresh[0].made > _OFFER_S:
             fresh.popleft()
-        peers = self._wanted.get(info_hash, {})
-        for peer, offered in peers.items():
-            if not offered and fresh:
+        for peer, seat in self._seats.get(info_hash, {}).items():
+            if seat.offered is None and fresh:
                 offer = fresh.popleft()
-                peers[peer] = True
+                seat.offered = now
+                self._handed[info_hash, offer.offer_id] = peer
+                if len(self._handed) > _HANDED_MAX:
+                    self._handed.pop(next(iter(self._handed)))
                 self.signals.append(Signal(peer, info_hash, "offer", offer.offer_id, offer.sdp))
+
+
+def _tidy(sdp: str, addresses: Collection[str] | None) -> str:
+    """A description with few candidates, of UDP, at `addresses`; empty if it is none at all.
+
+    `a=candidate:foundation component transport priority address port typ …` (RFC 8839, 5.1).
+    """
+    if len(sdp) > _SDP_MAX:
+        return ""
+    lines, candidates = [], 0
+    for line in sdp.splitlines():
+        if line.startswith("a=candidate:"):
+            fields = line.split()
+            if len(fields) < 8 or fields[2].lower() != "udp" or candidates == _CANDIDATES_MAX:
+                continue
+            if addresses is not None and fields[7] == "host" and fields[4] not in addresses:
+                continue
+            candidates += 1
+        lines.append(line + "\r\n")
+    return "".join(lines)
 
 
 class Tracker:
     """The WebSocket around `Swarms`. `on_signal` is called for each signal that leaves."""
 
     def __init__(
-        self, on_signal: Callable[[Signal], None], token: str, clock: Callable[[], float]
+        self,
+        on_signal: Callable[[Signal], None],
+        token: str,
+        clock: Callable[[], float],
+        addresses: Collection[str] | None,
     ) -> None:
         self._on_signal = on_signal
         self._token = token
         self._clock = clock
         self._socket: web.WebSocketResponse | None = None
-        self.swarms = Swarms()
+        self.swarms = Swarms(addresses)
         self.url = ""
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, on_signal: Callable[[Signal], None], token: str, clock: Callable[[], float]
+        cls,
+        on_signal: Callable[[Signal], None],
+        token: str,
+        clock: Callable[[], float],
+        *,
+        addresses: Collection[str] | None = None,
     ) -> AsyncIterator["Tracker"]:
-        """Listen on loopback. `token` keeps other users of this machine out."""
-        tracker = cls(on_signal, token, clock)
+        """Listen on loopback. `token` keeps other users of this machine out.
+
+        `addresses`: the only ones of ours that may be told to peers; None: all of them, since
+        libtorrent gathers candidates on every interface whatever it listens on.
+        """
+        tracker = cls(on_signal, token, clock, addresses)
         app = web.Application()
         app.router.add_get("/announce", tracker._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -160,14 +267,27 @@ class Tracker:
                 await tracker._socket.close()
             await runner.cleanup()
 
+    async def deliver(self, signal: Signal) -> None:
+        """A peer's offer or answer, on its way to libtorrent."""
+        self.swarms.deliver(signal)
+        await self.flush()
+
     async def flush(self) -> None:
         """Send on what `swarms` has for either side."""
+        self.swarms.renew(self._clock())
         while self.swarms.signals:
             self._on_signal(self.swarms.signals.popleft())
         while self.swarms.messages:
             _, message = self.swarms.messages.popleft()
-            if self._socket is not None and not self._socket.closed:
+            await self._tell(message)
+
+    async def _tell(self, message: dict[str, object]) -> None:
+        if self._socket is not None and not self._socket.closed:
+            try:
                 await self._socket.send_str(json.dumps(message))
+            except ConnectionError:
+                # libtorrent died; it announces anew when it is back.
+                _log.debug("libtorrent is not there to hear")
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("token") != self._token:
@@ -176,31 +296,33 @@ class Tracker:
         await socket.prepare(request)
         self._socket = socket
         async for message in socket:
-            if message.type is not WSMsgType.TEXT:
-                continue
-            try:
-                fields = json.loads(message.data)
-            except ValueError:
-                continue
-            if not isinstance(fields, dict):
-                continue
-            info_hash = self.swarms.announced(fields, self._clock())
-            if info_hash is not None:
-                await socket.send_str(
-                    json.dumps(
-                        {
-                            "action": "announce",
-                            "info_hash": info_hash.decode("latin-1"),
-                            "interval": _ANNOUNCE_S,
-                            "complete": 0,
-                            "incomplete": 0,
-                        }
-                    )
-                )
-            await self.flush()
+            if message.type is WSMsgType.TEXT:
+                await self._hear(message.data)
         if self._socket is socket:
             self._socket = None
         return socket
+
+    async def _hear(self, text: str) -> None:
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(fields, dict):
+            return
+        info_hash = self.swarms.announced(fields, self._clock())
+        if info_hash is not None:
+            # Who has all has nobody to look for.
+            waiting = fields.get("left") != 0 and self.swarms.waiting(info_hash)
+            await self._tell(
+                {
+                    "action": "announce",
+                    "info_hash": info_hash.decode("latin-1"),
+                    "interval": _ANNOUNCE_SOON_S if waiting else _ANNOUNCE_S,
+                    "complete": 0,
+                    "incomplete": 0,
+                }
+            )
+        await self.flush()
 
 
 def _binary(value: object) -> bytes:

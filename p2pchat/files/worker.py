@@ -52,6 +52,9 @@ _RETRY_S = 30.0
 """After a disk error: somebody may have made room."""
 _STALL_S = 5.0
 """A connection that brings nothing for so long, with pieces wanted, is given up for a new one."""
+_ALONE_S = 30.0
+"""Nobody there for so long: offers may have been lost."""
+_DIRECT_MAX = 16
 _METADATA_MAX = 4 * 1024 * 1024
 _PEERS_SHOWN = 50
 _NOT_SEALED = "the link leads to something else than a sealed share"
@@ -107,6 +110,7 @@ class _Worker:
         self._transports: dict[tuple[bytes, tuple[str, int]], str] = {}
         self._rows: dict[bytes, Torrent] = {}
         self._changed: set[bytes] = set()
+        self._direct: dict[bytes, set[tuple[str, int]]] = {}
         # Bytes, and since when there have been no more of them.
         self._moved: dict[bytes, tuple[int, float]] = {}
         self._saving = 0
@@ -177,8 +181,11 @@ class _Worker:
                 case Make():
                     # It takes a second for 2 GB, in which others want their pieces.
                     threading.Thread(target=self._make, args=(command,), daemon=True).start()
-                case Connect(_, address, port) if handle is not None:
+                case Connect(info_hash, address, port) if handle is not None:
                     handle.connect_peer((address, port))
+                    known = self._direct.setdefault(info_hash, set())
+                    if len(known) < _DIRECT_MAX:
+                        known.add((address, port))
                 case Reannounce() if handle is not None:
                     handle.force_reannounce(0, -1, lt.reannounce_flags_t.ignore_min_interval)
                 case Recheck(info_hash) if handle is not None:
@@ -216,6 +223,7 @@ class _Worker:
         del self._added[info_hash], self._handles[info_hash]
         self._hashed.discard(info_hash)
         self._errors.pop(info_hash, None)
+        self._direct.pop(info_hash, None)
         self._rows.pop(info_hash, None)
         self._moved.pop(info_hash, None)
         self._session.remove_torrent(handle)
@@ -382,13 +390,16 @@ class _Worker:
         """
         for info_hash, row in self._rows.items():
             bytes_, since = self._moved.get(info_hash, (-1, now))
-            waiting = row.state in ("metadata", "downloading") and row.peers and not row.error
+            waiting = row.state in ("metadata", "downloading") and not row.error
             if not waiting or row.done != bytes_:
                 self._moved[info_hash] = row.done, now
-            elif now - since >= _STALL_S:
+            elif now - since >= (_STALL_S if row.peers else _ALONE_S):
                 self._moved[info_hash] = row.done, now
-                self._handles[info_hash].pause()
-                self._handles[info_hash].resume()
+                handle = self._handles[info_hash]
+                handle.pause()
+                handle.resume()
+                for address, port in self._direct.get(info_hash, ()):
+                    handle.connect_peer((address, port))
 
     # -- reports -------------------------------------------------------------------------------
 

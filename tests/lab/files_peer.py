@@ -38,7 +38,7 @@ async def _hear(tracker: Tracker, info_hash: bytes) -> None:
     while line := await reader.readline():
         fields = json.loads(line)["signal"]
         offer_id = base64.b64decode(fields["offer_id"])
-        tracker.swarms.deliver(Signal(_PEER, info_hash, fields["kind"], offer_id, fields["sdp"])); await tracker.flush()
+        await tracker.deliver(Signal(_PEER, info_hash, fields["kind"], offer_id, fields["sdp"]))
 
 
 async def _main(role: str, folder: Path, what: str) -> None:
