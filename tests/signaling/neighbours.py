@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from zeroconf import IPVersion
@@ -36,7 +36,7 @@ class Attempt:
 @asynccontextmanager
 async def announced(
     port: int,
-    properties: dict[str, str | bytes],
+    properties: Mapping[str, str | bytes],
     *,
     addresses: tuple[str, ...] = ("127.0.0.1",),
     label: str | None = None,
@@ -48,7 +48,7 @@ async def announced(
         f"{label or os.urandom(8).hex()}.{discovery.SERVICE}",
         port=port,
         parsed_addresses=list(addresses),
-        properties=properties,
+        properties=dict(properties),
         server=f"{os.urandom(8).hex()}.local.",
     )
     try:

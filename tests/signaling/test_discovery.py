@@ -6,6 +6,7 @@ from ipaddress import IPv4Interface
 import ifaddr
 import pytest
 import zeroconf
+from zeroconf.asyncio import AsyncZeroconf
 
 from signaling.carriers import discovery
 from signaling.carriers.discovery import Discovery, interfaces_of
@@ -217,7 +218,7 @@ async def test_a_network_that_comes_back_is_taken_up(monkeypatch: pytest.MonkeyP
 async def test_without_multicast_on_the_network_loopback_still_works(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real, asked = discovery.AsyncZeroconf, []
+    real, asked = AsyncZeroconf, []
 
     def refuse(*, interfaces: list[str], ip_version: zeroconf.IPVersion) -> object:
         asked.append(interfaces)
