@@ -13,10 +13,7 @@ import msgspec
 
 from p2pchat.errors import Usage
 
-__all__ = [
-    "ApiConfig", "Config", "DhtConfig", "FilesConfig", "LanConfig", "MailboxConfig", "NetConfig",
-    "load",
-]  # fmt: skip
+__all__ = ["ApiConfig", "Config", "DhtConfig", "FilesConfig", "LanConfig", "MailboxConfig", "NetConfig", "keys", "load"]  # fmt: skip
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ import click
 
 from p2pchat.errors import Error, Usage
 
-__all__ = ["Common", "command"]
+__all__ = ["Common", "command", "common_options", "execute", "merge", "usage"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

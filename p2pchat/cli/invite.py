@@ -14,7 +14,7 @@ from p2pchat.cli.output import Output
 from p2pchat.errors import BadInput, Error, Unreachable
 from signaling.tasks import owned_tasks
 
-__all__ = ["invite_", "join_", "reply_"]
+__all__ = ["duration", "greet", "invite_", "join_", "read_argument", "reply_"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 

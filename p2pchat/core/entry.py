@@ -23,6 +23,7 @@ __all__ = [
     "EpochBody",
     "Header",
     "MessageBody",
+    "Recipient",
     "ShareBody",
     "body_hash",
     "chain_id",

@@ -112,6 +112,8 @@ class Invites:
         )
         self._hosted[invite.id] = hosted
         self._tasks.create_task(self._expire(hosted))
+        if transport is not None:
+            self._tasks.create_task(transport.keep_alive())
 
     async def _expire(self, hosted: _Hosted) -> None:
         await asyncio.sleep(max(0.0, hosted.invite.expires + _LATE_S - self._wall()))

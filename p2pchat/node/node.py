@@ -182,7 +182,7 @@ class Node:
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(owned_tasks())
             carriers = await self._carriers(stack)
-            settings = Settings(tuple(net.stun), tuple(net.interfaces))
+            settings = Settings(tuple(net.stun), tuple(net.interfaces), tuple(net.turn))
             peers = Peers(self, tasks, carriers, settings, os.urandom)
             invites = Invites(
                 self._database, peers, self._me, self._admit, os.urandom, time.time, tasks

@@ -27,7 +27,7 @@ from signaling.carriers import Carrier, Registration
 from signaling.envelope import SlotKeys
 from signaling.sdp import Description
 
-__all__ = ["LinkRefused", "Peers", "Purpose", "Session", "contact_psk", "contact_slot"]
+__all__ = ["Hub", "LinkRefused", "Peers", "Purpose", "Session", "contact_psk", "contact_slot"]
 
 _log = logging.getLogger(__name__)
 _CONNECT_S = 20.0
