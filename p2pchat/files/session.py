@@ -127,7 +127,9 @@ class FileSession:
             self._send(Remove(info_hash))
 
     def connect(self, info_hash: bytes, address: str, port: int) -> None:
-        """Connect over TCP, also after a restart of the worker."""
+        """Connect over TCP, also after a restart of the worker. A port that is none is left out."""
+        if not 0 < port < 1 << 16:
+            return
         command = Connect(info_hash, address, port)
         known = self._connects.setdefault(info_hash, {})
         known.pop(command, None)

@@ -193,8 +193,9 @@ class _Worker:
                     handle.force_recheck()
                 case Remove(info_hash) if handle is not None:
                     self._remove(info_hash, handle)
-        # One command that libtorrent refuses must not end all transfers.
-        except (RuntimeError, ValueError, OSError) as error:
+        # One command that libtorrent refuses must not end all transfers. TypeError, OverflowError:
+        # its bindings say so of a port that is none.
+        except (RuntimeError, ValueError, TypeError, OverflowError, OSError) as error:
             if isinstance(command, Add):
                 row = Torrent(command.info_hash, "checking", 0, 0, 0, [], str(error))
                 self._send(State([row]))
