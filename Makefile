@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check style types layers smoke lock clean
+.PHONY: help demo test bench check style types layers smoke lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,7 @@ NEWEST := python3.13 python3.12 python3.11 python3
 help:
 	@echo "make demo   try it: three peers on this machine meet, chat, share a file"
 	@echo "make test   run all tests; ARGS='-k words' for some"
+	@echo "make bench  measure, each figure beside the raw library's"
 	@echo "make check  what CI runs: style, types, layers, the built wheel, tests"
 	@echo "make lock   refresh the lock files; ARGS=--upgrade for newer versions"
 	@echo "make clean  remove .venv and build"
@@ -46,6 +47,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python tests/bench/first_light.py
 
 # Tests come last, so that the run ends with their count.
 check: style types layers smoke test

@@ -13,7 +13,17 @@ import msgspec
 
 from p2pchat.errors import Usage
 
-__all__ = ["ApiConfig", "Config", "DhtConfig", "FilesConfig", "LanConfig", "MailboxConfig", "NetConfig", "keys", "load"]  # fmt: skip
+__all__ = [
+    "ApiConfig",
+    "Config",
+    "DhtConfig",
+    "FilesConfig",
+    "LanConfig",
+    "MailboxConfig",
+    "NetConfig",
+    "keys",
+    "load",
+]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
