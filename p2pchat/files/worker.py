@@ -114,6 +114,8 @@ class _Worker:
         # Bytes, and since when there have been no more of them.
         self._moved: dict[bytes, tuple[int, float]] = {}
         self._saving = 0
+        # Complete, and asked (False) or known (True) to be on disk to the last byte.
+        self._flushed: dict[bytes, bool] = {}
         # Just hashed here, so there is no need to hash them again.
         self._hashed: set[bytes] = set()
         self._made: queue.SimpleQueue[Made] = queue.SimpleQueue()
@@ -227,6 +229,7 @@ class _Worker:
         self._direct.pop(info_hash, None)
         self._rows.pop(info_hash, None)
         self._moved.pop(info_hash, None)
+        self._flushed.pop(info_hash, None)
         self._session.remove_torrent(handle)
 
     def _params(self, command: Add) -> lt.add_torrent_params:
@@ -234,9 +237,10 @@ class _Worker:
         content = Path(command.folder) / "sealed"
         resume = _resume(command)
         try:
-            # Written after the last byte of the content, or there is more (or other) content than
+            # Written after the last byte of the content (not in the same tick of the clock, which
+            # says nothing), or there is more (or other) content than
             # it knows, and all is hashed again.
-            if not content.exists() or resume.stat().st_mtime_ns >= content.stat().st_mtime_ns:
+            if not content.exists() or resume.stat().st_mtime_ns > content.stat().st_mtime_ns:
                 params = lt.read_resume_data(resume.read_bytes())
                 if params.info_hashes.v1.to_bytes() == command.info_hash:
                     return params
@@ -300,6 +304,10 @@ class _Worker:
                 flags = lt.save_resume_flags_t
                 self._saving += 1
                 alert.handle.save_resume_data(flags.flush_disk_cache | flags.save_info_dict)
+                self._report_at = 0.0
+            case lt.cache_flushed_alert():
+                self._flushed[alert.handle.info_hashes().v1.to_bytes()] = True
+                self._note(alert.handle.status())
                 self._report_at = 0.0
             case lt.state_changed_alert():
                 self._report_at = 0.0
@@ -412,7 +420,13 @@ class _Worker:
         if not status.has_metadata:
             state = "metadata"
         elif status.is_seeding and state != "checking":
-            state = "seeding"
+            # The last pieces are hashed in memory, and for a moment not yet in the file.
+            if info_hash not in self._flushed:
+                self._flushed[info_hash] = False
+                self._handles[info_hash].flush_cache()
+            state = "seeding" if self._flushed[info_hash] else "checking"
+        else:
+            self._flushed.pop(info_hash, None)
         row = Torrent(
             info_hash,
             state,
