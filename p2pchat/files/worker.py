@@ -306,9 +306,10 @@ class _Worker:
                 alert.handle.save_resume_data(flags.flush_disk_cache | flags.save_info_dict)
                 self._report_at = 0.0
             case lt.cache_flushed_alert():
-                self._flushed[alert.handle.info_hashes().v1.to_bytes()] = True
-                self._note(alert.handle.status())
-                self._report_at = 0.0
+                if alert.handle.is_valid():  # it may have been removed meanwhile
+                    self._flushed[alert.handle.info_hashes().v1.to_bytes()] = True
+                    self._note(alert.handle.status())
+                    self._report_at = 0.0
             case lt.state_changed_alert():
                 self._report_at = 0.0
             case lt.file_error_alert() | lt.torrent_error_alert():

@@ -236,6 +236,10 @@ class Peers:
         def settled(outcome: "Session | Exception") -> None:
             if isinstance(outcome, Exception):
                 _log.info("contact not linked", extra={"why": str(outcome)})
+            if isinstance(outcome, ConnectFailed):
+                # It answered, so it is there; the attempt itself took long enough to be no rush.
+                for registration in self._registrations.get(person, []):
+                    registration.retry()
 
         def purpose(via: str) -> Purpose:
             role = "a" if lower else "b"
