@@ -20,6 +20,7 @@ from aiohttp import web
 from p2pchat import errors, events
 from p2pchat.api.routes import ROUTES
 from p2pchat.node.node import Node
+from p2pchat.store.profile import unwritable
 
 __all__ = ["TOKEN_FILE", "serve"]
 
@@ -49,9 +50,7 @@ async def serve(node: Node, stop: asyncio.Event) -> AsyncIterator[None]:
             await web.TCPSite(runner, "127.0.0.1", port).start()
         yield
     except OSError as error:
-        raise errors.Error(
-            "home-unwritable", f"cannot open the local API: {error}", "choose another --home"
-        ) from error
+        raise unwritable(node.home, error) from error
     finally:
         with suppress(OSError):
             path.unlink(missing_ok=True)

@@ -61,6 +61,7 @@ class Shares:
         self._session: FileSession
         self._tracker: Tracker
         self._states: dict[bytes, str] = {}
+        self._port = 0
         self._partners: dict[tuple[bytes, bytes], Swarm] = {}
         """(link, info-hash) -> what the other end told last of its part"""
         self._tasks: asyncio.TaskGroup
@@ -153,9 +154,14 @@ class Shares:
         async for event in self._watch(share, timeout):
             yield event
         yield self._row(share, "verifying")
-        paths = await asyncio.to_thread(
-            unseal, share.folder(self._folder) / "sealed", magnet.key, target
-        )
+        try:
+            paths = await asyncio.to_thread(
+                unseal, share.folder(self._folder) / "sealed", magnet.key, target
+            )
+        except errors.BadInput:
+            # Either the key is not this share's, or the disk has changed under us.
+            self._session.recheck(share.info_hash)
+            raise
         size = await asyncio.to_thread(lambda: sum(map(_size_of, paths)))
         done = msgspec.structs.replace(
             share, state="complete", size=size, paths=tuple(str(path) for path in paths)
@@ -216,6 +222,7 @@ class Shares:
             )
         share = found[0]
         self._session.remove(share.info_hash)
+        self._tracker.swarms.forget(share.info_hash)
         self._shares.pop(share.info_hash)
         await self._database.write(lambda tx: table.remove(tx, share.id))
         await asyncio.to_thread(shutil.rmtree, share.folder(self._folder), ignore_errors=True)
@@ -254,6 +261,7 @@ class Shares:
             share.folder(self._folder),
             share.torrent(self._folder),
             self._tracker.url,
+            size=share.sealed_size,
         )
         for session in self._peers.sessions():
             await self._tell(session, share, reply=True)
@@ -360,6 +368,10 @@ class Shares:
 
     def _moved(self) -> None:
         """libtorrent has reported: wake whoever watches, tell what has changed its state."""
+        if self._port != self._session.port:
+            # The process for files has started anew, and listens elsewhere.
+            self._port = self._session.port
+            self._tasks.create_task(self._tell_all())
         self._tasks.create_task(self._notify())
         for share in list(self._shares.values()):
             torrent = self._session.torrents.get(share.info_hash)
@@ -367,6 +379,10 @@ class Shares:
                 continue
             self._states[share.info_hash] = torrent.state
             self._bus.publish(self._row(share))
+
+    async def _tell_all(self) -> None:
+        for session in self._peers.sessions():
+            await self.entered(session)
 
     async def _notify(self) -> None:
         async with self._changed:
