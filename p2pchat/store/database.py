@@ -6,6 +6,7 @@ no other. (SQLCipher bundles a SQLite newer than the WAL-reset bug of 3.7.0 to 3
 """
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -213,7 +214,9 @@ def _prepare(path: Path, key: bytes) -> tuple[Connection, Connection]:
             reader = opened.enter_context(closing(_connect(path, key)))
             reader.execute("PRAGMA query_only=ON")
         except sqlite.Error as error:
-            raise _mapped(error) from error
+            # Where the log cannot be made for want of space, SQLite says only "disk I/O error".
+            full = os.statvfs(path.parent).f_bavail == 0
+            raise (_disk_full() if full else _mapped(error)) from error
         opened.pop_all()
     return writer, reader
 
@@ -265,16 +268,20 @@ _IOERR_SHMSIZE = 4874
 """The index of the log could not grow: the disk is full, and SQLite does not say so."""
 
 
+def _disk_full() -> Error:
+    return Error(
+        "disk-full",
+        "the disk is full: nothing was written",
+        "free some space; what was acknowledged before is safe",
+    )
+
+
 def _mapped(error: sqlite.Error) -> Error:
     """What a person should be told of a database's error."""
     extended: int = getattr(error, "sqlite_errorcode", 0)
     primary = extended & 0xFF
     if primary == sqlite.SQLITE_FULL or extended == _IOERR_SHMSIZE:
-        return Error(
-            "disk-full",
-            "the disk is full: nothing was written",
-            "free some space; what was acknowledged before is safe",
-        )
+        return _disk_full()
     if primary in (sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB) or extended in _IOERR_READING:
         return Error(
             "home-damaged",
