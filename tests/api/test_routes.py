@@ -1,0 +1,42 @@
+import pytest
+
+from p2pchat import errors, events
+from p2pchat.api.client import Client
+from p2pchat.api.routes import InviteRequest, NameRequest, SyncRequest
+
+
+async def test_a_name_is_changed(client: Client) -> None:
+    await client.one("name", NameRequest(name="Anna"))
+    identity = await client.one("identity")
+    assert isinstance(identity, events.Identity)
+    assert identity.name == "Anna"
+    with pytest.raises(errors.BadInput):
+        await client.one("name", NameRequest(name=""))
+
+
+async def test_a_fresh_profile_has_nothing(client: Client) -> None:
+    for route in ("peers", "rooms"):
+        assert [event async for event in client.ask(route)] == []
+    status = await client.one("status")
+    assert isinstance(status, events.Status)
+    assert not status.running
+    assert status.entries == 0
+
+
+async def test_what_needs_a_network_says_so(client: Client) -> None:
+    for route, request in (("invites", InviteRequest()), ("sync", SyncRequest()), ("files", None)):
+        with pytest.raises(errors.Error) as caught:
+            await client.one(route, request)
+        assert caught.value.code == "not-running"
+
+
+async def test_an_invite_lives_from_a_second_to_a_year(client: Client) -> None:
+    for seconds in (0.0, -5.0, 1e12):
+        with pytest.raises(errors.Usage):
+            await client.one("invites", InviteRequest(expires_s=seconds))
+
+
+async def test_events_begin_with_a_note_of_when(client: Client) -> None:
+    feed = client.ask("events")
+    assert isinstance(await anext(feed), events.Note)
+    await feed.aclose()  # type: ignore[attr-defined]

@@ -1,0 +1,128 @@
+import msgspec
+import pytest
+
+from p2pchat.core.chain import Accepted, Verdict
+from p2pchat.core.entry import DEVICE, MESSAGE, Entry, MessageBody, entry_id, statement
+from p2pchat.core.identity import Identity
+from tests.harness.pair import Journal, random_from
+
+
+@pytest.fixture
+def talk(journals: tuple[Journal, Journal]) -> tuple[Journal, Journal, list[Entry]]:
+    """Ann has written; Bob has nothing of it yet."""
+    ann, bob = journals
+    entries = ann.begin([bob.identity])
+    entries += [ann.say(f"message {number}") for number in range(5)]
+    return ann, bob, entries
+
+
+def test_a_run_is_taken_read_and_becomes_the_head(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    ann, bob, entries = talk
+    assert isinstance(bob.take(entries[:4]), Accepted)
+    assert isinstance(bob.take(entries[4:]), Accepted)
+    assert bob.texts() == ann.texts() == [f"message {number}" for number in range(5)]
+    assert bob.chains.digest() == ann.chains.digest()
+    assert bob.chains.total == 7
+
+
+def test_overlaps_are_skipped_and_gaps_are_told(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    _, bob, entries = talk
+    assert bob.take(entries[3:]) is Verdict.GAP
+    bob.take(entries[:4])
+    assert bob.take(entries[:4]) is Verdict.KNOWN
+    assert bob.take(entries[1:3]) is Verdict.KNOWN
+    taken = bob.take(entries[2:6])
+    assert isinstance(taken, Accepted)
+    assert [entry.header.seq for entry in taken.entries] == [4, 5]
+
+
+def _resigned(journal: Journal, entry: Entry, **fields: object) -> Entry:
+    header = msgspec.structs.replace(entry.header, **fields)
+    raw = msgspec.msgpack.encode(header)
+    id_ = entry_id(raw)
+    return Entry(id_, entry.chain, header, raw, entry.body, journal.identity.sign(statement(id_)))
+
+
+def test_a_fork_stops_its_chain_and_no_other(talk: tuple[Journal, Journal, list[Entry]]) -> None:
+    ann, bob, entries = talk
+    bob.take(entries[:4])
+    twin = _resigned(ann, entries[3], time=entries[3].header.time + 1)
+    assert bob.take([twin]) is Verdict.FORKED
+    assert bob.take(entries[4:]) is Verdict.FORKED
+    bob.begin([ann.identity])
+    assert bob.chains.seq(bob.own) == 1
+
+
+def test_a_chain_that_grows_out_of_a_twin_is_a_fork(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    ann, bob, entries = talk
+    bob.take(entries[:4])
+    strange = _resigned(ann, entries[4], prev=bytes(32))
+    assert bob.take([strange]) is Verdict.FORKED
+
+
+def test_what_is_forged_is_not_taken(talk: tuple[Journal, Journal, list[Entry]]) -> None:
+    ann, bob, entries = talk
+    replace = msgspec.structs.replace
+    eve = Journal(Identity.create("Eve", random_from(66)), tuple(ann.chains.members), 66)
+    forged = {
+        "another's signature": [*entries[:3], replace(entries[3], signature=bytes(64))],
+        "a body swapped": [*entries[:2], replace(entries[2], body=entries[3].body), entries[3]],
+        "a body missing that proves membership": [replace(entries[0], body=None), *entries[1:]],
+        "a gap inside": [entries[0], entries[2]],
+        "no device entry first": [_resigned(ann, entries[0], kind=MESSAGE)],
+        "a device of nobody here": eve.begin([]),
+        "another room": [_resigned(ann, entries[0], room=bytes(32))],
+    }
+    for what, run in forged.items():
+        assert bob.take(run) is Verdict.BAD, what
+    assert bob.chains.total == 0
+    assert isinstance(bob.take(entries), Accepted)
+
+
+def test_a_certificate_of_another_device_is_not_taken(
+    journals: tuple[Journal, Journal],
+) -> None:
+    ann, bob = journals
+    stolen = ann.chains.write(
+        ann.identity,
+        ann.incarnation,
+        time=(1_800_000_000_000 << 16),
+        kind=DEVICE,
+        body=bob.identity.certificate,
+        random=ann.random,
+    )
+    assert bob.take([stolen]) is Verdict.BAD
+
+
+def test_a_deleted_body_leaves_the_chain_verifiable(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    _, bob, entries = talk
+    gone = [*entries[:3], msgspec.structs.replace(entries[3], body=None), *entries[4:]]
+    assert isinstance(bob.take(gone), Accepted)
+    assert bob.chains.read(gone[3]) is None
+    assert isinstance(bob.chains.read(gone[4]), MessageBody)
+
+
+def test_an_epoch_for_somebody_else_too_is_not_used(journals: tuple[Journal, Journal]) -> None:
+    ann, bob = journals
+    eve = Identity.create("Eve", random_from(66))
+    bob.take(ann.begin([bob.identity, eve]))
+    assert bob.chains.writing_epoch() is None
+
+
+def test_entries_name_what_their_author_had_seen(journals: tuple[Journal, Journal]) -> None:
+    ann, bob = journals
+    first = ann.begin([bob.identity])
+    bob.take(first)
+    bob.begin([ann.identity])
+    assert bob.entries[bob.own][0].header.after == (first[-1].id,)
+    assert bob.say("again").header.after == ()
+    bob.take([ann.say("more")])
+    assert len(bob.say("seen").header.after) == 1

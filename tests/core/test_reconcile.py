@@ -1,0 +1,145 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pchat.core.bounds import WANTS_MAX
+from p2pchat.core.identity import Identity
+from p2pchat.core.machine import Close
+from p2pchat.core.reconcile import Reconcile
+from p2pchat.core.wire import Heads, Row, Run, Summary, Want
+from tests.harness.pair import Journal, Meeting, random_from
+
+
+def _journals(ann_says: int, bob_says: int) -> tuple[Journal, Journal]:
+    ann, bob = (Identity.create(name, random_from(ord(name[0]))) for name in ("Ann", "Bob"))
+    members = (ann.person, bob.person)
+    sides = Journal(ann, members, 1), Journal(bob, members, 2)
+    for side, other, count in ((sides[0], bob, ann_says), (sides[1], ann, bob_says)):
+        if count:
+            side.begin([other])
+            for number in range(count):
+                side.say(f"{side.identity.certificate.name} {number}")
+    return sides
+
+
+def _level(meeting: Meeting) -> None:
+    one, other = meeting.sides
+    assert one.chains.digest() == other.chains.digest()
+    assert one.texts() == other.texts()
+    for machine in meeting.machines:
+        assert all(progress.level for progress in machine.progress())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 40),
+    st.integers(0, 40),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1)), max_size=4),
+)
+def test_two_are_level_whatever_was_cut_on_the_way(
+    ann_says: int, bob_says: int, cuts: list[tuple[int, int]]
+) -> None:
+    sides = _journals(ann_says, bob_says)
+    for steps, first in cuts:
+        meeting = Meeting(*sides)
+        for number in range(steps):
+            meeting.step((number + first) % 2)
+        # The link is gone, and with it all that was on the way.
+    meeting = Meeting(*sides)
+    meeting.settle()
+    _level(meeting)
+    assert not meeting.closed
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 30), st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5)), max_size=25))
+def test_what_is_written_during_a_backlog_arrives_too(
+    backlog: int, pushes: list[tuple[int, int]]
+) -> None:
+    sides = _journals(backlog, 1)
+    meeting = Meeting(*sides)
+    for number, (author, steps) in enumerate(pushes):
+        side, other = sides[author], sides[1 - author]
+        if side.chains.writing_epoch() is None:
+            for entry in side.begin([other.identity]):
+                meeting.push(author, entry)
+        meeting.push(author, side.say(f"push {number}"))
+        for turn in range(steps):
+            meeting.step(turn % 2)
+    meeting.settle()
+    _level(meeting)
+    assert not meeting.closed
+
+
+def test_a_push_takes_one_frame_and_its_acknowledgement() -> None:
+    sides = _journals(3, 3)
+    meeting = Meeting(*sides)
+    meeting.settle()
+    before = meeting.bytes
+    meeting.push(0, sides[0].say("one more"))
+    assert len(meeting.wires[0]) == 1
+    meeting.step(0)
+    assert len(meeting.wires[1]) == 1
+    meeting.settle()
+    _level(meeting)
+    assert meeting.bytes - before < 700
+
+
+def test_one_missing_entry_costs_two_round_trips_and_little() -> None:
+    sides = _journals(300, 300)
+    Meeting(*sides).settle()
+    sides[0].say("the one")
+    meeting = Meeting(*sides)
+    meeting.settle()
+    _level(meeting)
+    assert meeting.bytes < 2_000
+
+
+def test_rooms_that_are_not_in_common_are_not_answered() -> None:
+    sides = _journals(2, 2)
+    meeting = Meeting(*sides)
+    meeting.settle()
+    meeting.machines[0].receive(Summary(bytes(16), bytes(32), 5))
+    assert list(meeting.machines[0].outputs()) == []
+
+
+def test_forged_runs_end_the_link() -> None:
+    sides = _journals(2, 0)
+    meeting = Meeting(*sides)
+    (tag,) = meeting.machines[1]._tags
+    entry = sides[0].entries[sides[0].own][0]
+    meeting.machines[1].receive(Run(tag, (entry.raw,), (entry.body,), bytes(64), pushed=True))
+    assert Close("bad-frame") in list(meeting.machines[1].outputs())
+
+
+def test_a_peer_that_wants_without_end_loses_its_link() -> None:
+    sides = _journals(2, 0)
+    machine = Reconcile(bytes(32), random_from(1), 0.0)
+    machine.share(sides[0].chains)
+    (tag,) = machine._tags
+    for _ in range(WANTS_MAX + 2):
+        machine.receive(Want(tag, sides[0].own, 0, 3))
+    assert Close("bad-frame") in list(machine.outputs())
+
+
+def test_heads_that_are_never_delivered_are_asked_for_again_after_a_minute() -> None:
+    sides = _journals(0, 0)
+    machine = Reconcile(bytes(32), random_from(1), 0.0)
+    machine.share(sides[0].chains)
+    (tag,) = machine._tags
+    rows = (Row(bytes(16), 7, bytes(32)),)
+
+    def wants() -> int:
+        return sum(
+            output.frame[1:2] == b"\x12" for output in machine.outputs() if hasattr(output, "frame")
+        )
+
+    machine.receive(Heads(tag, rows, reply=False))
+    assert wants() == 1
+    machine.receive(Heads(tag, rows, reply=False))
+    assert wants() == 0
+    for _ in range(2):
+        due = machine.next_timer()
+        assert due is not None
+        machine.handle_timer(due)
+    machine.receive(Heads(tag, rows, reply=False))
+    assert wants() == 1

@@ -1,0 +1,97 @@
+import contextlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pchat.core.wire import (
+    BadFrame,
+    Bye,
+    Frame,
+    Have,
+    Heads,
+    Row,
+    Run,
+    Signal,
+    Summary,
+    Swarm,
+    Want,
+    decode,
+    encode,
+)
+
+_tag = st.binary(min_size=16, max_size=16)
+_id = st.binary(min_size=32, max_size=32)
+_seq = st.integers(0, (1 << 63) - 1)
+_rows = st.lists(st.builds(Row, _tag, _seq, _id), max_size=5).map(tuple)
+frames = st.one_of(
+    st.builds(Summary, _tag, _id, st.integers(0, 1 << 62)),
+    st.builds(Heads, _tag, _rows, st.booleans()),
+    st.tuples(_tag, _tag, _seq, _seq).map(lambda f: Want(f[0], f[1], *sorted(f[2:]))),
+    st.integers(1, 4).flatmap(
+        lambda n: st.builds(
+            Run,
+            _tag,
+            st.tuples(*[st.binary(max_size=50)] * n),
+            st.tuples(*[st.none() | st.binary(max_size=50)] * n),
+            st.binary(min_size=64, max_size=64),
+            st.booleans(),
+        )
+    ),
+    st.builds(Have, _tag, _rows),
+    st.builds(
+        Signal,
+        _tag,
+        st.sampled_from(["offer", "answer"]),
+        st.binary(min_size=20, max_size=20),
+        st.text(max_size=50),
+    ),
+    st.builds(Swarm, _tag, st.integers(0, 65_535), st.booleans(), st.booleans()),
+    st.builds(Bye, st.text(max_size=16)),
+)
+
+
+@given(frames)
+def test_every_frame_is_read_as_it_was_written(frame: Frame) -> None:
+    assert decode(encode(frame)) == frame
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_are_a_frame_or_the_peers_fault(data: bytes) -> None:
+    with contextlib.suppress(BadFrame):
+        decode(data)
+
+
+def test_types_of_the_future_are_skipped() -> None:
+    assert decode(msgspec.msgpack.encode([99, "anything", 5])) is None
+    assert decode(msgspec.msgpack.encode([21, bytes(16)])) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [16, bytes(15), bytes(32), 0],
+        [16, bytes(16), bytes(32), -1],
+        [17, bytes(16), [[bytes(16), 0, bytes(31)]], False],
+        [18, bytes(16), bytes(16), 5, 4],
+        [19, bytes(16), [], [], bytes(64), False],
+        [19, bytes(16), [b"a"], [b"a", b"b"], bytes(64), False],
+        [19, bytes(16), [b"a"], [b"a"], bytes(63), False],
+        [32, bytes(16), "neither", bytes(20), "sdp"],
+        [32, bytes(16), "offer", bytes(21), "sdp"],
+        [32, bytes(16), "offer", bytes(20), 8_193 * "x"],
+        [33, bytes(16), 65_536, True, True],
+        [47, 65 * "x"],
+        [3],
+        "text",
+    ],
+)
+def test_malformed_frames_are_the_peers_fault(values: object) -> None:
+    with pytest.raises(BadFrame):
+        decode(msgspec.msgpack.encode(values))
+
+
+def test_frames_above_the_bound_are_not_looked_at() -> None:
+    with pytest.raises(BadFrame):
+        decode(bytes(262_145))

@@ -1,0 +1,196 @@
+"""Machines of the core against each other, with no I/O."""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from p2pchat.core.chain import Accepted, Chains
+from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody, chain_id
+from p2pchat.core.handshake import Established, Handshake, Proven, Refused, Terms
+from p2pchat.core.identity import Identity, direct_room
+from p2pchat.core.machine import Close, Emit, Persist, Send
+from p2pchat.core.reconcile import Append, Load, Reconcile
+from p2pchat.core.sealing import seal_epoch
+from p2pchat.core.wire import decode
+
+__all__ = ["Journal", "Meeting", "Shake", "random_from"]
+
+START = 1_800_000_000_000 << 16
+
+
+def random_from(seed: int) -> Callable[[int], bytes]:
+    """Random bytes that are the same in every run."""
+    import random
+
+    return random.Random(seed).randbytes
+
+
+class Journal:
+    """One person's side of a room of two, entries and all."""
+
+    def __init__(self, identity: Identity, members: Sequence[bytes], seed: int) -> None:
+        self.identity = identity
+        self.random = random_from(seed)
+        self.incarnation = self.random(8)
+        self.chains = Chains(direct_room(*members), frozenset(members))
+        self.entries: dict[bytes, list[Entry]] = {}
+        self._times = itertools.count(START + seed, 1 << 16)
+
+    @property
+    def own(self) -> bytes:
+        return chain_id(self.chains.room, self.identity.device, self.incarnation)
+
+    def begin(self, others: Sequence[Identity]) -> list[Entry]:
+        """The device entry and an epoch."""
+        certificate = self.identity.certificate
+        first = self._write(DEVICE, certificate, b"")
+        self.chains.certify(certificate)
+        key = self.random(32)
+        members = [certificate, *(other.certificate for other in others)]
+        epoch, body = seal_epoch(self.chains.room, key, members, [])
+        second = self._write(EPOCH, body, epoch)
+        self.chains.epochs[epoch] = key
+        return [first, second]
+
+    def say(self, text: str) -> Entry:
+        epoch = self.chains.writing_epoch()
+        assert epoch is not None
+        return self._write(MESSAGE, MessageBody(text), epoch)
+
+    def _write(self, kind: int, body: object, epoch: bytes) -> Entry:
+        entry = self.chains.write(
+            self.identity,
+            self.incarnation,
+            time=next(self._times),
+            kind=kind,
+            body=body,  # type: ignore[arg-type]
+            random=self.random,
+            epoch=epoch,
+        )
+        self.keep([entry])
+        return entry
+
+    def keep(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            kept = self.entries.setdefault(entry.chain, [])
+            assert len(kept) == entry.header.seq
+            kept.append(entry)
+
+    def take(self, entries: Sequence[Entry]) -> object:
+        """Accept a run as it comes off the wire."""
+        signature = entries[-1].signature
+        assert signature is not None
+        result = self.chains.accept(
+            [entry.raw for entry in entries], [entry.body for entry in entries], signature
+        )
+        if isinstance(result, Accepted):
+            self.keep(result.entries)
+            for entry in result.entries:
+                self.chains.open_epoch(entry, self.identity)
+        return result
+
+    def run(self, load: Load, most: int = 7) -> list[Entry]:
+        kept = self.entries.get(load.chain, [])[load.first : load.last + 1][:most]
+        while kept and kept[-1].signature is None:
+            kept.pop()
+        return kept
+
+    def texts(self) -> list[str]:
+        found = [self.chains.read(entry) for chain in self.entries.values() for entry in chain]
+        return sorted(body.text for body in found if isinstance(body, MessageBody))
+
+
+class Meeting:
+    """A link between two journals; `step` carries one frame, so it can be cut anywhere."""
+
+    def __init__(self, one: Journal, other: Journal, transcript: bytes = bytes(32)) -> None:
+        self.sides = (one, other)
+        self.machines = tuple(Reconcile(transcript, side.random, 0.0) for side in self.sides)
+        self.wires: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
+        self.closed: list[str] = []
+        self.outstanding = [0, 0]
+        self.bytes = 0
+        for side, machine in zip(self.sides, self.machines, strict=True):
+            machine.share(side.chains)
+        self.drain()
+
+    def drain(self) -> None:
+        busy = True
+        while busy:
+            busy = False
+            for index, machine in enumerate(self.machines):
+                for output in list(machine.outputs()):
+                    busy = True
+                    match output:
+                        case Persist(Append(_, entries)):
+                            self.sides[index].keep(entries)
+                            for entry in entries:
+                                side = self.sides[index]
+                                side.chains.open_epoch(entry, side.identity)
+                        case Send(frame):
+                            self.bytes += len(frame)
+                            self.wires[index].append(frame)
+                        case Emit(Load() as load):
+                            machine.loaded(load, self.sides[index].run(load))
+                        case Close(code):
+                            self.closed.append(code)
+
+    def push(self, index: int, entry: Entry) -> None:
+        self.machines[index].push(self.sides[index].chains.room, [entry])
+        self.drain()
+
+    def step(self, index: int) -> bool:
+        """Deliver the oldest frame that side `index` has sent."""
+        if not self.wires[index]:
+            return False
+        frame = decode(self.wires[index].popleft())
+        self.machines[1 - index].receive(frame)  # type: ignore[arg-type]
+        self.drain()
+        return True
+
+    def settle(self, most: int = 10_000) -> None:
+        for _ in range(most):
+            if not (self.step(0) | self.step(1)):
+                return
+        raise AssertionError("they never come to rest")
+
+
+class Shake:
+    """Two handshakes against each other."""
+
+    def __init__(self, a: Handshake, b: Handshake) -> None:
+        self.machines = (a, b)
+        self.facts: tuple[list[object], list[object]] = ([], [])
+        self.closed: list[list[str]] = [[], []]
+        self.frames: tuple[list[bytes], list[bytes]] = ([], [])
+
+    def run(self, refuse: str | None = None) -> None:
+        for _ in range(40):
+            for index, machine in enumerate(self.machines):
+                for output in list(machine.outputs()):
+                    match output:
+                        case Send(frame):
+                            self.frames[index].append(frame)
+                            self.machines[1 - index].receive(frame, 0.0)
+                        case Emit(Proven() as fact):
+                            self.facts[index].append(fact)
+                            if refuse is not None and index == 1:
+                                machine.refuse(refuse)
+                            else:
+                                machine.admit()
+                        case Emit(fact):
+                            self.facts[index].append(fact)
+                        case Close(code):
+                            self.closed[index].append(code)
+
+    def established(self, index: int) -> Established | None:
+        return next((fact for fact in self.facts[index] if isinstance(fact, Established)), None)
+
+    def refused(self, index: int) -> Refused | None:
+        return next((fact for fact in self.facts[index] if isinstance(fact, Refused)), None)
+
+
+def shake(a: Identity, b: Identity, terms_a: Terms, terms_b: Terms) -> Shake:
+    return Shake(
+        Handshake(a, terms_a, random_from(1), 0.0), Handshake(b, terms_b, random_from(2), 0.0)
+    )
