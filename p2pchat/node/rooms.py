@@ -214,7 +214,9 @@ class Rooms:
         def read(tx: Connection) -> dict[bytes, Chains]:
             return {room: self._load_room(tx, room) for room in wanted}
 
-        self._rooms.update(await self._database.read(read))
+        for room, chains in (await self._database.read(read)).items():
+            # In its place: links hold the same Chains, and must not tell of what is on no disk.
+            vars(self._rooms[room]).update(vars(chains))
 
     async def load_run(self, want: Load) -> list[Entry]:
         """Entries of one chain, the last with a signature that this node has verified."""
