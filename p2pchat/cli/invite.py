@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+from contextlib import aclosing
 
 import click
 
@@ -115,12 +116,13 @@ async def _take_replies(out: Output, node: Attached) -> None:
     """Replies pasted while the invite waits. A wrong one is told, and the wait goes on."""
     from p2pchat.cli.terminal import blobs
 
-    async for text in blobs():
-        try:
-            async for _ in node.client.ask("replies", ReplyRequest(blob=text)):
-                pass
-        except Error as error:
-            out.note(f"p2pchat: {error.message}\nhint: {error.hint}")
+    async with aclosing(blobs()) as pasted:
+        async for text in pasted:
+            try:
+                async for _ in node.client.ask("replies", ReplyRequest(blob=text)):
+                    pass
+            except Error as error:
+                out.note(f"p2pchat: {error.message}\nhint: {error.hint}")
 
 
 @command

@@ -1,58 +1,71 @@
 """Lines that a person (or a pipe) gives while something else goes on."""
 
 import asyncio
+import io
+import os
 import sys
-import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 __all__ = ["blobs", "lines"]
 
 _BLOB_MAX = 2_048
+_READ = 65_536
 
 
-async def lines() -> AsyncIterator[str]:
-    """Lines of stdin until its end. Read in a daemon thread: nothing can interrupt a read."""
+async def lines() -> AsyncGenerator[str, None]:
+    """Lines of stdin until its end. Nothing is read any more once this is closed.
+
+    So not in a thread: one blocked in a read would take the first line from whoever reads next.
+    """
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[str | None] = asyncio.Queue()
+    ready = asyncio.Event()
+    try:
+        descriptor = sys.stdin.fileno()
+        loop.add_reader(descriptor, ready.set)
+    except (io.UnsupportedOperation, PermissionError):
+        # A file, or /dev/null: there is nothing to wait for.
+        for line in sys.stdin:
+            yield line
+        return
+    held = b""
+    try:
+        while True:
+            await ready.wait()
+            ready.clear()
+            data = os.read(descriptor, _READ)
+            if not data:
+                break
+            held += data
+            *whole, held = held.split(b"\n")
+            for raw in whole:
+                yield raw.decode(errors="replace") + "\n"
+        if held:
+            yield held.decode(errors="replace")
+    finally:
+        loop.remove_reader(descriptor)
 
-    def put(line: str | None) -> None:
-        try:
-            loop.call_soon_threadsafe(queue.put_nowait, line)
-        except RuntimeError:
-            return  # the loop is gone
 
-    def read() -> None:
-        try:
-            for line in sys.stdin:
-                put(line)
-        except (OSError, ValueError):
-            pass  # closed under us
-        put(None)
-
-    threading.Thread(target=read, daemon=True, name="stdin").start()
-    while (line := await queue.get()) is not None:
-        yield line
-
-
-async def blobs() -> AsyncIterator[str]:
+async def blobs() -> AsyncGenerator[str, None]:
     """What looks like whole blobs: lines joined until they decode, or an empty line ends them."""
     from signaling.blob import decode
     from signaling.errors import SignalingError
 
     held = ""
-    async for line in lines():
-        if not line.strip():
-            if held:
-                yield held
+    async with aclosing(lines()) as given:
+        async for line in given:
+            if not line.strip():
+                if held:
+                    yield held
+                held = ""
+                continue
+            held += line
+            try:
+                decode(held)
+            except SignalingError as error:
+                if error.code == "blob-damaged" and len(held) < _BLOB_MAX:
+                    continue  # wrapped: the rest may be on the next line
+            yield held
             held = ""
-            continue
-        held += line
-        try:
-            decode(held)
-        except SignalingError as error:
-            if error.code == "blob-damaged" and len(held) < _BLOB_MAX:
-                continue  # wrapped: the rest may be on the next line
-        yield held
-        held = ""
     if held:
         yield held

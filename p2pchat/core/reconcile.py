@@ -7,8 +7,9 @@ is told the chain's head, and wants them. Everything in flight is forgotten with
 for again on the next: there is nothing to resume but the heads themselves.
 
     from peer  when                     what is done
-    summary    digests equal            in sync; send no heads, which says so
-    heads      none, and none asked     in sync, if nothing came meanwhile
+    summary    digests equal            in sync; send level
+    level      of our present digest    in sync
+    level      of an older one          send summary again
     summary    they differ              send heads
     heads      peer is ahead in a chain want that range; if asked, send heads
     want       -                        emit Load for as much as the credit allows
@@ -28,7 +29,7 @@ from p2pchat.core.chain import Accepted, Chains, Verdict
 from p2pchat.core.entry import Entry, chain_id, parse_header
 from p2pchat.core.identity import Random, mac
 from p2pchat.core.machine import Close, Emit, Output, Persist, Send
-from p2pchat.core.wire import Have, Heads, Row, Run, Summary, Want, encode
+from p2pchat.core.wire import Have, Heads, Level, Row, Run, Summary, Want, encode
 
 __all__ = ["Append", "Load", "PeerHas", "Progress", "Reconcile"]
 
@@ -94,8 +95,6 @@ class _Side:
     compared: bool = False
     told: bytes = b""
     """digest of the heads that we told last"""
-    asked: bytes = b""
-    """digest of the summary that we sent last"""
     minute: bytes = b""
     """digest of our heads a minute ago"""
     shown: Progress | None = None
@@ -182,7 +181,7 @@ class Reconcile:
 
     # -- the machine ---------------------------------------------------------------------------
 
-    def receive(self, frame: Summary | Heads | Want | Run | Have) -> None:
+    def receive(self, frame: Summary | Heads | Want | Run | Have | Level) -> None:
         room = self._tags.get(frame.tag)
         if room is None:
             return
@@ -202,6 +201,8 @@ class Reconcile:
                 self._take(side, frame)
             case Have(_, rows):
                 self._had(side, rows)
+            case Level(_, digest):
+                self._levelled(side, digest)
         self._show(side)
 
     def handle_timer(self, now: float) -> None:
@@ -228,7 +229,7 @@ class Reconcile:
         if digest == side.chains.digest():
             self._level(side)
             # Says so, since the peer may wait for it.
-            self._send(Heads(side.tag, (), reply=False))
+            self._send(Level(side.tag, digest))
         elif side.told != side.chains.digest():
             self._tell(side, reply=True)
         else:
@@ -236,18 +237,19 @@ class Reconcile:
             self._send(Heads(side.tag, (), reply=True))
 
     def _heads(self, side: _Side, rows: Sequence[Row], *, reply: bool) -> None:
-        if not rows and not reply:
-            if side.asked == side.chains.digest():
-                self._level(side)
-            elif not side.compared:
-                self.compare(side.chains.room)
-            return
         for row in rows:
             self._peer_has(side, row.chain, row.seq)
             self._want(side, row.chain, row.seq)
         side.compared = True
         if reply and (not rows or side.told != side.chains.digest()):
             self._tell(side, reply=not rows)
+
+    def _levelled(self, side: _Side, digest: bytes) -> None:
+        # By the digest it names, not by the order of answers: ours may have moved meanwhile.
+        if digest == side.chains.digest():
+            self._level(side)
+        elif not side.compared:
+            self.compare(side.chains.room)
 
     def _level(self, side: _Side) -> None:
         for chain, head in side.chains.heads.items():
@@ -367,12 +369,11 @@ class Reconcile:
             side.shown = progress
             self._outputs.append(Emit(progress))
 
-    def _send(self, frame: Summary | Heads | Want | Have) -> None:
+    def _send(self, frame: Summary | Heads | Want | Have | Level) -> None:
         self._outputs.append(Send(encode(frame)))
 
     def _summarise(self, side: _Side) -> None:
-        side.asked = side.chains.digest()
-        self._send(Summary(side.tag, side.asked, side.chains.total))
+        self._send(Summary(side.tag, side.chains.digest(), side.chains.total))
 
     def _jittered(self) -> float:
         return _SUMMARY_S * (0.75 + self._random(1)[0] / 512)

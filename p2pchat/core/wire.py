@@ -15,6 +15,7 @@ __all__ = [
     "Frame",
     "Have",
     "Heads",
+    "Level",
     "Row",
     "Run",
     "Signal",
@@ -78,6 +79,13 @@ class Have(msgspec.Struct, frozen=True, array_like=True, tag=20):
     rows: tuple[Row, ...]
 
 
+class Level(msgspec.Struct, frozen=True, array_like=True, tag=22):
+    """My heads have the digest that your summary had."""
+
+    tag: bytes
+    digest: bytes
+
+
 class Signal(msgspec.Struct, frozen=True, array_like=True, tag=32):
     """A WebTorrent offer or answer between the libtorrents of the two ends."""
 
@@ -103,8 +111,8 @@ class Bye(msgspec.Struct, frozen=True, array_like=True, tag=47):
     code: str
 
 
-Frame = Summary | Heads | Want | Run | Have | Signal | Swarm | Bye
-_TYPES = frozenset({16, 17, 18, 19, 20, 32, 33, 47})
+Frame = Summary | Heads | Want | Run | Have | Level | Signal | Swarm | Bye
+_TYPES = frozenset({16, 17, 18, 19, 20, 22, 32, 33, 47})
 _DECODER = msgspec.msgpack.Decoder(Frame)
 _TYPE = msgspec.msgpack.Decoder(tuple[int, ...])
 encode = msgspec.msgpack.Encoder().encode
@@ -157,6 +165,8 @@ def _sound(frame: Frame) -> bool:
                 and 0 < len(headers) == len(bodies) <= RUN_ENTRIES_MAX
                 and len(signature) == 64
             )
+        case Level(tag, digest):
+            return len(tag) == 16 and len(digest) == 32
         case Signal(tag, kind, offer_id, sdp):
             return (
                 len(tag) == 16

@@ -189,6 +189,9 @@ class Invites:
                 "invite-unknown", "there is no open invite of that id", "see p2pchat status"
             )
         hosted = self._hosted.get(invite_id)
+        if hosted is not None and hosted.offer is not None:
+            await hosted.offer.aclose()
+            hosted.offer = None
         if hosted is not None and not hosted.outcome.done():
             hosted.outcome.set_exception(
                 errors.Refused(
@@ -212,10 +215,12 @@ class Invites:
                 "this reply belongs to no invite that waits here",
                 "paste it where p2pchat invite was run, while it waits; or make a new invite",
             )
-        if hosted.offer is None:
+        if hosted.offer is None and hosted.outcome.done():
             raise errors.Refused(
                 "invite-used", "this invite is used already", "make a new one for each friend"
             )
+        if hosted.offer is None:
+            raise _unreachable("this invite's waiting offer was answered before, and failed")
         with mapped():
             answer = paste.open_reply(hosted.invite, reply)
         transport, hosted.offer = hosted.offer, None
@@ -229,6 +234,7 @@ class Invites:
         try:
             await transport.accept(answer)
         except ConnectFailed as failed:
+            await transport.aclose()
             raise _unreachable(str(failed)) from failed
         self._peers.begin(
             transport,

@@ -17,7 +17,7 @@ from p2pchat.core.handshake import Established, Handshake, Proven, Refused, Term
 from p2pchat.core.identity import Certificate, Identity, Random, derive, id_text
 from p2pchat.core.machine import Close, Output
 from p2pchat.core.reconcile import Load, PeerHas, Progress, Reconcile
-from p2pchat.core.wire import BadFrame, Bye, Have, Heads, Run, Signal, Summary, Swarm, Want
+from p2pchat.core.wire import BadFrame, Bye, Have, Heads, Level, Run, Signal, Summary, Swarm, Want
 from p2pchat.core.wire import decode as decode_frame
 from p2pchat.core.wire import encode as encode_frame
 from p2pchat.net.link import Link, LinkClosed
@@ -168,7 +168,7 @@ class Session:
                     await self.close("bad-frame")
                     return "bad-frame"
                 match frame:
-                    case Summary() | Heads() | Want() | Run() | Have():
+                    case Summary() | Heads() | Want() | Run() | Have() | Level():
                         self.reconcile.receive(frame)
                     case Signal() | Swarm():
                         await self._hub.signalled(self, frame)

@@ -11,6 +11,7 @@ from p2pchat.core.wire import (
     Frame,
     Have,
     Heads,
+    Level,
     Row,
     Run,
     Signal,
@@ -40,6 +41,7 @@ frames = st.one_of(
         )
     ),
     st.builds(Have, _tag, _rows),
+    st.builds(Level, _tag, _id),
     st.builds(
         Signal,
         _tag,

@@ -1,0 +1,80 @@
+"""The chat as a person sees it: two terminals."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+from pathlib import Path
+
+from tests.harness.homes import Home
+
+_WAIT_S = 20
+
+
+class Terminal:
+    """One command in a terminal of its own."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self._master, slave = pty.openpty()
+        self._process = subprocess.Popen(
+            argv,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1"},
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def type(self, line: str) -> None:
+        os.write(self._master, line.encode() + b"\r")
+
+    def wait(self, pattern: str) -> str:
+        """Until `pattern` has been shown since the last wait; the match's first group."""
+        deadline = time.monotonic() + _WAIT_S
+        while not (found := re.search(pattern, self.seen)):
+            left = deadline - time.monotonic()
+            assert left > 0, f"never saw {pattern!r} in {self.seen!r}"
+            if select.select([self._master], [], [], left)[0]:
+                self.seen += os.read(self._master, 65_536).decode(errors="replace")
+        self.seen = self.seen[found.end() :]
+        return found[1] if found.groups() else found[0]
+
+    def end(self) -> int:
+        try:
+            return self._process.wait(_WAIT_S)
+        finally:
+            self._process.kill()
+            os.close(self._master)
+
+
+def test_two_people_talk_in_two_terminals(ann: Home, tmp_path: Path) -> None:
+    bob = Home("Bob", tmp_path / "bob")
+    hers = Terminal(ann.command("invite", json=False))
+    blob = hers.wait(r"\b(p2p1\w+)\s")
+    his = Terminal(bob.command("join", blob, json=False))
+    hers.wait("connected with Bob")
+    his.wait("connected with Ann")
+    # Bracketed paste on: the prompt is there.
+    hers.wait(r"\x1b\[\?2004h")
+    his.wait(r"\x1b\[\?2004h")
+    hers.type("hello Bob")
+    his.wait("Ann: hello Bob")
+    his.type("hello Ann")
+    hers.wait("Bob: hello Ann")
+    his.type("/members")
+    his.wait("Ann .*online")
+    his.type("/nonsense")
+    his.wait("no command /nonsense")
+    (tmp_path / "note.txt").write_text("hi")
+    hers.type(f"/share {tmp_path / 'note.txt'}")
+    his.wait("shared note.txt")
+    his.type("/quit")
+    assert his.end() == 0
+    hers.wait("Bob .*disconnected")
+    hers.type("/quit")
+    assert hers.end() == 0
+    assert ann.texts("Bob") == bob.texts("Ann") == ["hello Bob", "hello Ann"]

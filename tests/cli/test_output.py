@@ -1,0 +1,65 @@
+import json
+
+import pytest
+
+from p2pchat import events
+from p2pchat.cli.output import Output
+from p2pchat.errors import BadInput
+
+NASTY = "a\x1b[31m\x07\u202eb"
+MESSAGE = events.Message(
+    room="r" * 52, id="i" * 52, author="a" * 52, name=NASTY, time=events.rfc3339(0), text=NASTY
+)
+SHOWN = [
+    MESSAGE,
+    events.Share(id="s" * 52, name=NASTY, size=5_000, magnet="magnet:?x"),
+    events.Peer(peer="p" * 52, name=NASTY, state="connected", via="lan", path="direct"),
+    events.Joined(room="r" * 52, name=NASTY, members=[]),
+    events.Delivered(room="r" * 52, id="i" * 52, peer="p" * 52),
+    events.Sync(room="r" * 52, peer="p" * 52, behind=1, ahead=2, state="pulling"),
+    events.RoomRow(room="r" * 52, name=NASTY, kind="direct", members=2),
+    events.Member(room="r" * 52, peer="p" * 52, name=NASTY),
+    events.Transfer(
+        id="s" * 52, name=NASTY, done=1, total=2, rate=3, peers=4, state="complete", path=NASTY
+    ),
+]
+
+
+@pytest.mark.parametrize("event", SHOWN, ids=lambda event: type(event).__name__)
+def test_nothing_that_a_peer_chose_reaches_the_terminal_raw(
+    event: events.Event, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Output(json=False).row(event)
+    shown = capsys.readouterr().out
+    assert shown.strip()
+    assert not set(shown) & set("\x1b\x07\u202e")
+
+
+@pytest.mark.parametrize("event", SHOWN, ids=lambda event: type(event).__name__)
+def test_json_is_one_object_a_line_with_every_field(
+    event: events.Event, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Output(json=True).event(event)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == events.as_json(event)
+
+
+def test_an_error_is_a_sentence_and_a_hint_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    error = BadInput("text-empty", f"it is {NASTY}", "write")
+    Output(json=False).error(error)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("p2pchat: it is a")
+    assert captured.err.endswith("hint: write\n")
+    assert "\x1b" not in captured.err
+
+
+def test_with_json_stdout_has_json_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(json=True)
+    out.say("for people")
+    out.note("for people")
+    out.error(BadInput("text-empty", "it is empty", "write"))
+    out.done(3)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["event"] for row in rows] == ["error", "done"]
+    assert rows[-1] == {"v": 1, "event": "done", "ok": False, "exit": 3}
