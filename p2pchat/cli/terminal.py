@@ -19,10 +19,18 @@ async def lines() -> AsyncGenerator[str, None]:
     So not in a thread: one blocked in a read would take the first line from whoever reads next.
     """
     loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
+    arrived: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def read() -> None:
+        # Here, where the loop has just seen that it will not block.
+        data = os.read(descriptor, _READ)
+        arrived.put_nowait(data)
+        if not data:
+            loop.remove_reader(descriptor)
+
     try:
         descriptor = sys.stdin.fileno()
-        loop.add_reader(descriptor, ready.set)
+        loop.add_reader(descriptor, read)
     except (io.UnsupportedOperation, PermissionError):
         # A file, or /dev/null: there is nothing to wait for.
         for line in sys.stdin:
@@ -31,9 +39,7 @@ async def lines() -> AsyncGenerator[str, None]:
     held = b""
     try:
         while True:
-            await ready.wait()
-            ready.clear()
-            data = os.read(descriptor, _READ)
+            data = await arrived.get()
             if not data:
                 break
             held += data
