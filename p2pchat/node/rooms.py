@@ -214,7 +214,8 @@ class Rooms:
         def read(tx: Connection) -> dict[bytes, Chains]:
             return {room: self._load_room(tx, room) for room in wanted}
 
-        for room, chains in (await self._database.read(read)).items():
+        # By the writer, behind what is queued: a reader would not see that yet.
+        for room, chains in (await self._database.write(read)).items():
             # In its place: links hold the same Chains, and must not tell of what is on no disk.
             vars(self._rooms[room]).update(vars(chains))
 

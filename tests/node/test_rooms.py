@@ -16,6 +16,7 @@ from p2pchat.core.identity import Identity
 from p2pchat.core.reconcile import Append
 from p2pchat.node.rooms import Rooms
 from p2pchat.store.database import Database
+from tests.node.people import WAIT_S, friends, heard
 
 
 class _Desk:
@@ -162,3 +163,23 @@ async def test_an_id_is_found_by_its_beginning_alone(
             with pytest.raises(errors.BadInput) as caught:
                 await desk.rooms.find(desk.room, prefix)
             assert caught.value.code == "entry-unknown"
+
+
+async def test_a_link_that_stood_through_a_failed_commit_goes_on(tmp_path: Path) -> None:
+    async with friends(tmp_path) as (ann, bob):
+        near, far = await ann.room("@Bob"), await bob.room("@Ann")
+        one = await near.send("one")
+        assert [event async for event in near.delivered(one.id, timeout=WAIT_S)]
+        await _fill(ann._database)
+        with pytest.raises(errors.Error, match="full"):
+            await near.send("x" * TEXT_BYTES_MAX)
+        await _free(ann._database)
+        with bob.events() as feed:
+            await near.send("two")
+            await heard(feed, events.Message, text="two")
+        with ann.events() as feed:
+            await far.send("three")
+            await heard(feed, events.Message, text="three")
+        last = [event async for event in ann.sync(wait=True, timeout=WAIT_S)][-1]
+        assert last.state == "in-sync"
+        assert [event.text async for event in near.history()] == ["one", "two", "three"]
