@@ -101,7 +101,7 @@ async def demo_(out: Output, common: Common) -> int:
     try:
         async with asyncio.timeout(4 * _STEP_S):
             await _Demo(out, root, people).play()
-    except (_Failed, TimeoutError) as failed:
+    except (_Failed, TimeoutError, OSError) as failed:
         raise Error(
             "demo-failed",
             f"the demo failed: {failed or 'it took too long'}",

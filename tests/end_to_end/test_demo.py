@@ -1,0 +1,37 @@
+"""The demo holds, and where it cannot it says so and leaves nothing behind."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.harness.homes import Home
+
+
+def _left(folder: Path) -> list[Path]:
+    return list(folder.glob("p2pchat-demo-*"))
+
+
+def test_the_demo_holds_and_cleans_up(ann: Home, tmp_path: Path) -> None:
+    outcome = ann.run("demo", env={"TMPDIR": str(tmp_path)}, timeout=100)
+    notes = outcome.found("note")
+    assert "all of it held" in notes[-1]["text"]
+    assert len(notes) > 8
+    assert not _left(tmp_path)
+
+
+def test_a_demo_that_cannot_hold_says_so(ann: Home, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a small tmpfs needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", disk], check=True)
+    try:
+        outcome = ann.run("demo", env={"TMPDIR": str(disk)}, code=1, timeout=100)
+        error = outcome.found("error")[0]
+        assert error["code"] == "demo-failed"
+        assert error["hint"]
+        assert not _left(disk)
+    finally:
+        subprocess.run(["umount", disk], check=True)
