@@ -12,7 +12,6 @@ import json
 import os
 import resource
 import stat
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -125,7 +124,9 @@ class Profile:
         if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
             return path
         name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-        folder = Path(tempfile.gettempdir()) / f"p2pchat-{os.getuid()}"
+        # Never TMPDIR: another terminal's may differ, and gettempdir() looks elsewhere when the
+        # disk is full; the node would be there and not be found.
+        folder = Path("/tmp") / f"p2pchat-{os.getuid()}"  # noqa: S108  (checked below)
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             status = folder.lstat()
