@@ -22,8 +22,9 @@ _SDP_MAX = 8_192
 _CANDIDATES_MAX = 16
 """Each makes libtorrent send checks to an address that a peer has chosen."""
 _OFFERS_KEPT = 16
-_OFFER_S = 45.0
-"""How long an unused offer is good for: libtorrent gives up on it after 120 s."""
+_OFFERS_HELD = 16
+_OFFER_S = 25.0
+"""How long an unused offer is good for: libtorrent gives up on it after 30 s."""
 _ANSWER_S = 20.0
 """An offer not answered for so long is lost, and its peer gets the next one."""
 _AGAIN_S = 3.0
@@ -65,7 +66,8 @@ class _Seat:
 class Swarms:
     """Which offer goes to whom; no I/O.
 
-    `Signal`s that leave are drained from `signals`; what is for libtorrent from `messages`.
+    `Signal`s that leave are drained from `signals`; what is for libtorrent from `messages`; the
+    info-hashes that libtorrent has to announce before it takes more offers, from `starved`.
     `addresses`: the only ones of ours that offers and answers may name; None: all of them.
     """
 
@@ -74,10 +76,14 @@ class Swarms:
         self._seats: dict[bytes, dict[bytes, _Seat]] = {}
         self._fresh: dict[bytes, deque[_Offer]] = {}
         self._handed: dict[tuple[bytes, bytes], bytes] = {}
+        # How many more offers libtorrent will look at; those for which it has to announce first.
+        self._quota: dict[bytes, int] = {}
+        self._held: dict[bytes, deque[dict[str, object]]] = {}
         self._taken: dict[bytes, int] = {}
         self._taken_since = 0.0
         self.signals: deque[Signal] = deque(maxlen=_QUEUE_MAX)
         self.messages: deque[tuple[bytes, dict[str, object]]] = deque(maxlen=_QUEUE_MAX)
+        self.starved: deque[bytes] = deque(maxlen=_QUEUE_MAX)
 
     def add(self, info_hash: bytes, peer: bytes, now: float) -> bool:
         """Offer to `peer` in this swarm. Whether libtorrent has to make a fresh offer first."""
@@ -97,6 +103,8 @@ class Swarms:
         """We no longer take part in this swarm."""
         self._seats.pop(info_hash, None)
         self._fresh.pop(info_hash, None)
+        self._held.pop(info_hash, None)
+        self._quota.pop(info_hash, None)
         self._handed = {key: peer for key, peer in self._handed.items() if key[0] != info_hash}
 
     def again(self, info_hash: bytes, peer: bytes, now: float) -> bool:
@@ -136,6 +144,9 @@ class Swarms:
                 if sdp and len(offer_id) == _ID_BYTES:
                     fresh.append(_Offer(offer_id, sdp, now))
         self._hand_out(info_hash, now)
+        wanted = message.get("numwant")
+        self._quota[info_hash] = wanted if isinstance(wanted, int) else 0
+        self._let_in(info_hash)
         return info_hash
 
     def deliver(self, signal: Signal) -> None:
@@ -166,7 +177,21 @@ class Swarms:
             "offer_id": signal.offer_id.decode("latin-1"),
             signal.kind: {"type": signal.kind, "sdp": sdp},
         }
-        self.messages.append((signal.info_hash, message))
+        if signal.kind == "answer":
+            self.messages.append((signal.info_hash, message))
+        else:
+            held = self._held.setdefault(signal.info_hash, deque(maxlen=_OFFERS_HELD))
+            held.append(message)
+            self._let_in(signal.info_hash)
+            if held:
+                self.starved.append(signal.info_hash)
+
+    def _let_in(self, info_hash: bytes) -> None:
+        """libtorrent (2.1.1) drops the offers beyond as many as its last announce has asked for."""
+        held = self._held.get(info_hash)
+        while held and self._quota.get(info_hash, 0) > 0:
+            self._quota[info_hash] -= 1
+            self.messages.append((info_hash, held.popleft()))
 
     def renew(self, now: float) -> None:
         """Time has passed: whoever has offered much may offer again."""
@@ -220,16 +245,21 @@ def _tidy(sdp: str, addresses: Collection[str] | None) -> str:
 
 
 class Tracker:
-    """The WebSocket around `Swarms`. `on_signal` is called for each signal that leaves."""
+    """The WebSocket around `Swarms`. `on_signal` is called for each signal that leaves.
+
+    `on_starved` is called with an info-hash for which libtorrent has to announce itself again.
+    """
 
     def __init__(
         self,
         on_signal: Callable[[Signal], None],
+        on_starved: Callable[[bytes], None],
         token: str,
         clock: Callable[[], float],
         addresses: Collection[str] | None,
     ) -> None:
         self._on_signal = on_signal
+        self._on_starved = on_starved
         self._token = token
         self._clock = clock
         self._socket: web.WebSocketResponse | None = None
@@ -241,6 +271,7 @@ class Tracker:
     async def open(
         cls,
         on_signal: Callable[[Signal], None],
+        on_starved: Callable[[bytes], None],
         token: str,
         clock: Callable[[], float],
         *,
@@ -251,7 +282,7 @@ class Tracker:
         `addresses`: the only ones of ours that may be told to peers; None: all of them, since
         libtorrent gathers candidates on every interface whatever it listens on.
         """
-        tracker = cls(on_signal, token, clock, addresses)
+        tracker = cls(on_signal, on_starved, token, clock, addresses)
         app = web.Application()
         app.router.add_get("/announce", tracker._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -280,6 +311,8 @@ class Tracker:
         while self.swarms.messages:
             _, message = self.swarms.messages.popleft()
             await self._tell(message)
+        while self.swarms.starved:
+            self._on_starved(self.swarms.starved.popleft())
 
     async def _tell(self, message: dict[str, object]) -> None:
         if self._socket is not None and not self._socket.closed:

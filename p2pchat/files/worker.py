@@ -52,8 +52,10 @@ _RETRY_S = 30.0
 """After a disk error: somebody may have made room."""
 _STALL_S = 5.0
 """A connection that brings nothing for so long, with pieces wanted, is given up for a new one."""
+_LOST_S = 3.0
+"""All connections have been lost for so long; making one takes up to two."""
 _ALONE_S = 30.0
-"""Nobody there for so long: offers may have been lost."""
+"""Nobody has been there for so long: offers may have been lost."""
 _DIRECT_MAX = 16
 _METADATA_MAX = 4 * 1024 * 1024
 _PEERS_SHOWN = 50
@@ -85,10 +87,14 @@ def _settings(listen: str, stun: str) -> "lt.settings_pack":  # a name of the st
         "peer_fingerprint": "-PP0001-",
         # Two nodes on one machine have one address.
         "allow_multiple_connections_per_ip": True,
+        # Tells nobody our TCP port: it is on loopback, and of two connections from one address and
+        # port, libtorrent closes the newer, while the older is dead and has not been found so.
+        "anonymous_mode": True,
         "stop_tracker_timeout": 1,
         "max_metadata_size": _METADATA_MAX,
         # Each is a PeerConnection with its sockets; the tracker asks again when more are wanted.
         "max_webtorrent_offers": 4,
+        "webtorrent_connection_timeout": 30,
         "min_websocket_announce_interval": 5,
         # Writing to a mapped file kills the process (SIGBUS) when the disk is full; pwrite fails.
         "disk_write_mode": 0,
@@ -113,7 +119,11 @@ class _Worker:
         self._direct: dict[bytes, set[tuple[str, int]]] = {}
         # Bytes, and since when there have been no more of them.
         self._moved: dict[bytes, tuple[int, float]] = {}
+        # Have had a peer since they were started.
+        self._met: set[bytes] = set()
         self._saving = 0
+        # Taken out and put in again as soon as their resume data is there.
+        self._renewing: set[bytes] = set()
         # Complete, and asked (False) or known (True) to be on disk to the last byte.
         self._flushed: dict[bytes, bool] = {}
         # Just hashed here, so there is no need to hash them again.
@@ -205,9 +215,12 @@ class _Worker:
                 print(f"{type(command).__name__}: {error}", file=sys.stderr)  # noqa: T201
 
     def _add(self, command: Add) -> None:
-        if command.info_hash in self._handles:
-            return
-        params = self._params(command)
+        if command.info_hash not in self._handles:
+            self._added[command.info_hash] = command
+            self._start(command, self._params(command))
+
+    def _start(self, command: Add, params: lt.add_torrent_params) -> None:
+        self._met.discard(command.info_hash)
         params.save_path = command.folder
         params.trackers = [command.tracker] if command.tracker and self._rtc else []
         flags = lt.torrent_flags
@@ -218,7 +231,6 @@ class _Worker:
         if command.info_hash in self._hashed:
             params.flags |= flags.seed_mode
         handle = self._session.add_torrent(params)
-        self._added[command.info_hash] = command
         self._handles[command.info_hash] = handle
         self._judge(command.info_hash, handle)
 
@@ -230,6 +242,8 @@ class _Worker:
         self._rows.pop(info_hash, None)
         self._moved.pop(info_hash, None)
         self._flushed.pop(info_hash, None)
+        self._renewing.discard(info_hash)
+        self._met.discard(info_hash)
         self._session.remove_torrent(handle)
 
     def _params(self, command: Add) -> lt.add_torrent_params:
@@ -296,8 +310,10 @@ class _Worker:
             case lt.save_resume_data_alert():
                 self._saving -= 1
                 self._keep_resume(alert)
+                self._restart(alert.handle, alert.params)
             case lt.save_resume_data_failed_alert():
                 self._saving -= 1
+                self._restart(alert.handle, None)
             case lt.metadata_received_alert():
                 self._keep_metadata(alert.handle)
             case lt.torrent_finished_alert():
@@ -331,6 +347,7 @@ class _Worker:
         if isinstance(alert, lt.peer_disconnected_alert):
             self._transports.pop(key, None)
         elif found is not None:
+            self._met.add(key[0])
             self._transports[key] = _TRANSPORTS.get(found[1], "unknown")
 
     def _keep_metadata(self, handle: lt.torrent_handle) -> None:
@@ -393,23 +410,40 @@ class _Worker:
                     self._changed.add(info_hash)
 
     def _unstall(self, now: float) -> None:
-        """Drop the connections of what has stopped moving, and announce anew.
+        """Start anew what has stopped moving, with other connections.
 
         libtorrent's WebRTC streams (2.1.1) sometimes fall silent in the middle of a fast transfer
-        and stay so; its own timeouts take minutes, and the bindings cannot close one peer.
+        and stay so; its own timeouts take minutes, and the bindings cannot close one peer. After
+        pause and resume its tracker client may say nothing for half a minute; a torrent that has
+        just been added announces itself at once.
         """
         for info_hash, row in self._rows.items():
             bytes_, since = self._moved.get(info_hash, (-1, now))
             waiting = row.state in ("metadata", "downloading") and not row.error
             if not waiting or row.done != bytes_:
                 self._moved[info_hash] = row.done, now
-            elif now - since >= (_STALL_S if row.peers else _ALONE_S):
+                continue
+            lost = _LOST_S if info_hash in self._met else _ALONE_S
+            if now - since >= (_STALL_S if row.peers else lost):
                 self._moved[info_hash] = row.done, now
-                handle = self._handles[info_hash]
-                handle.pause()
-                handle.resume()
-                for address, port in self._direct.get(info_hash, ()):
-                    handle.connect_peer((address, port))
+                self._renewing.add(info_hash)
+                self._saving += 1
+                flags = lt.save_resume_flags_t
+                self._handles[info_hash].save_resume_data(
+                    flags.flush_disk_cache | flags.save_info_dict
+                )
+
+    def _restart(self, handle: lt.torrent_handle, params: lt.add_torrent_params | None) -> None:
+        """The second half of `_unstall`; without resume data there was nothing to resume."""
+        info_hash = handle.info_hashes().v1.to_bytes()
+        if info_hash not in self._renewing:
+            return
+        self._renewing.discard(info_hash)
+        command = self._added[info_hash]
+        self._session.remove_torrent(handle)
+        self._start(command, params or self._params(command))
+        for address, port in self._direct.get(info_hash, ()):
+            self._handles[info_hash].connect_peer((address, port))
 
     # -- reports -------------------------------------------------------------------------------
 

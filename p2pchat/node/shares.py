@@ -77,8 +77,14 @@ class Shares:
         listen = "0.0.0.0:0" if config.files.direct else "127.0.0.1:0"
         loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
+            # The tracker is there first, so the session is looked up when it is needed.
             shares._tracker = await stack.enter_async_context(
-                Tracker.open(shares._queue, os.urandom(16).hex(), loop.time)
+                Tracker.open(
+                    shares._queue,
+                    lambda info_hash: shares._session.reannounce(info_hash),  # noqa: PLW0108
+                    os.urandom(16).hex(),
+                    loop.time,
+                )
             )
             shares._session = await stack.enter_async_context(
                 # libtorrent gathers candidates on every interface, so with loopback alone chosen

@@ -99,6 +99,7 @@ def test_an_answer_counts_once_and_only_from_whom_was_offered_to() -> None:
 
 def test_one_peer_cannot_make_libtorrent_answer_without_end() -> None:
     swarms = Swarms()
+    swarms.announced(_announce([], numwant=1_000), 0)
 
     def flood() -> int:
         for number in range(200):
@@ -115,6 +116,23 @@ def test_one_peer_cannot_make_libtorrent_answer_without_end() -> None:
     swarms.renew(61)
     swarms.messages.clear()
     assert flood() == 32
+
+
+def test_offers_wait_until_libtorrent_has_asked_for_them() -> None:
+    swarms = Swarms()
+    swarms.announced(_announce([], numwant=2), 0)
+    ids = _ids(*range(20))
+    for id_ in ids:
+        swarms.deliver(Signal(_ANN, _HASH, "offer", id_, _SDP))
+    assert len(swarms.messages) == 2
+    assert set(swarms.starved) == {_HASH}
+    swarms.announced(_announce([], numwant=4), 1)
+    told = [message["offer_id"] for _, message in swarms.messages]
+    # Sixteen are held, the newest ones.
+    assert told == [id_.decode("latin-1") for id_ in (*ids[:2], *ids[4:8])]
+    swarms.forget(_HASH)
+    swarms.announced(_announce([], numwant=4), 2)
+    assert len(swarms.messages) == len(told)
 
 
 @pytest.mark.parametrize("length", [0, 19, 21])
@@ -135,6 +153,7 @@ def test_a_kind_that_is_neither_is_left_out() -> None:
 
 def test_a_description_has_few_candidates_of_udp_and_is_short() -> None:
     swarms = Swarms()
+    swarms.announced(_announce([], numwant=4), 0)
     many = "v=0\r\n" + "a=candidate:1 1 UDP 1 10.0.0.1 5 typ host\r\n" * 100
     tcp = "v=0\r\na=candidate:1 1 TCP 1 10.0.0.1 5 typ host\r\na=candidate:x\r\n"
     for number, sdp in enumerate((many, tcp, "x" * 8_193)):
@@ -175,8 +194,9 @@ def test_any_json_is_taken_or_left(message: dict[str, object]) -> None:
 
 async def test_offers_and_answers_pass_through_the_websocket() -> None:
     signals: list[Signal] = []
+    starved: list[bytes] = []
     async with (
-        Tracker.open(signals.append, "secret", lambda: 0.0) as tracker,
+        Tracker.open(signals.append, starved.append, "secret", lambda: 0.0) as tracker,
         aiohttp.ClientSession() as client,
         client.ws_connect(tracker.url) as socket,
     ):
@@ -192,11 +212,14 @@ async def test_offers_and_answers_pass_through_the_websocket() -> None:
         await tracker.deliver(Signal(_ANN, _HASH, "answer", _ids(1)[0], _SDP))
         assert (await socket.receive_json(timeout=5))["answer"]["sdp"] == _SDP
         assert [signal.kind for signal in signals] == ["offer"]
+        assert not starved
+        await tracker.deliver(Signal(_ANN, _HASH, "offer", _ids(2)[0], _SDP))
+        assert starved == [_HASH]
 
 
 async def test_without_its_token_nobody_gets_in() -> None:
     async with (
-        Tracker.open(lambda _: None, "secret", lambda: 0.0) as tracker,
+        Tracker.open(lambda _: None, lambda _: None, "secret", lambda: 0.0) as tracker,
         aiohttp.ClientSession() as client,
     ):
         with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
@@ -205,7 +228,7 @@ async def test_without_its_token_nobody_gets_in() -> None:
 
 
 async def test_a_signal_for_a_libtorrent_that_is_gone_is_dropped() -> None:
-    async with Tracker.open(lambda _: None, "secret", lambda: 0.0) as tracker:
+    async with Tracker.open(lambda _: None, lambda _: None, "secret", lambda: 0.0) as tracker:
         async with aiohttp.ClientSession() as client:
             await (await client.ws_connect(tracker.url)).close()
         await tracker.deliver(Signal(_ANN, _HASH, "offer", _ids(1)[0], _SDP))

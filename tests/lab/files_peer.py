@@ -46,7 +46,12 @@ async def _main(role: str, folder: Path, what: str) -> None:
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with (
-        Tracker.open(_said, "token", loop.time) as tracker,
+        Tracker.open(
+            _said,
+            lambda info_hash: session.reannounce(info_hash),  # noqa: PLW0108  (not there yet)
+            "token",
+            loop.time,
+        ) as tracker,
         # TCP listens on loopback alone, so what crosses to the other host is WebRTC.
         FileSession.open("127.0.0.1:0", "", changed.set, rtc=True) as session,
     ):
