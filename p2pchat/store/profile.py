@@ -23,6 +23,9 @@ from p2pchat.errors import Busy, Error
 
 __all__ = ["Profile", "default_home", "unwritable"]
 
+# Never TMPDIR: another terminal's may differ, and gettempdir() looks elsewhere when the disk is
+# full; the node would be there and not be found.
+_TEMPORARY = Path("/tmp")  # noqa: S108  (what we lay there is checked)
 _SOCKET_PATH_MAX = 100
 """sun_path has 108 bytes on Linux, 104 on macOS."""
 
@@ -124,9 +127,7 @@ class Profile:
         if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
             return path
         name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-        # Never TMPDIR: another terminal's may differ, and gettempdir() looks elsewhere when the
-        # disk is full; the node would be there and not be found.
-        folder = Path("/tmp") / f"p2pchat-{os.getuid()}"  # noqa: S108  (checked below)
+        folder = _TEMPORARY / f"p2pchat-{os.getuid()}"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             status = folder.lstat()

@@ -8,7 +8,6 @@ import resource
 import stat
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -213,7 +212,7 @@ def test_a_short_home_has_its_socket_inside(tmp_path: Path) -> None:
 def test_a_long_home_has_its_socket_in_a_folder_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(module, "_TEMPORARY", tmp_path)
     home = Path("/") / ("long" * 40)
     path = Profile.socket_for(home)
     assert path == Profile.socket_for(home)
@@ -226,7 +225,7 @@ def test_a_long_home_has_its_socket_in_a_folder_of_ours(
 def test_a_socket_folder_that_another_could_have_laid_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: str
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(module, "_TEMPORARY", tmp_path)
     folder = tmp_path / f"p2pchat-{os.getuid()}"
     if trap == "open to others":
         folder.mkdir()
