@@ -90,6 +90,9 @@ CODES: dict[str, type[Error]] = {
     "transfer-timeout": Unreachable,
     # the profile and the machine
     "home-in-use": Busy,
+    "home-locked": Busy,
+    "passphrase-wrong": Refused,
+    "passphrase-missing": Usage,
     "home-unwritable": Error,
     "home-damaged": Error,
     "home-newer": Error,

@@ -10,14 +10,49 @@ from pathlib import Path
 from p2pchat import config as configuration
 from p2pchat import errors
 from p2pchat.api.client import Client, NotRunning
+from p2pchat.store import keyfile
+from p2pchat.store.keyfile import Passphrase
 from p2pchat.store.profile import Profile, default_home
 
-__all__ = ["Attached", "attach", "attached", "default_home", "host", "running_process", "settings"]
+__all__ = [
+    "Attached",
+    "attach",
+    "attached",
+    "default_home",
+    "host",
+    "is_locked",
+    "lock",
+    "running_process",
+    "settings",
+]
 
 
 def settings(home: Path, given: Sequence[str]) -> configuration.Config:
     """The settings in force for a home. Raises errors.Usage."""
     return configuration.load(home.expanduser() / "config.toml", os.environ, given)
+
+
+def is_locked(home: Path) -> bool:
+    """Whether the profile needs a passphrase; False where that cannot be told."""
+    try:
+        return keyfile.is_locked((home.expanduser() / "key").read_bytes())
+    except (OSError, ValueError, errors.Error):
+        return False
+
+
+def lock(home: Path, passphrase: Passphrase, new: str | None) -> None:
+    """Put the profile under the passphrase `new`, or under none; no node may run on it.
+
+    Blocks for a second or two. Raises errors.Busy `home-in-use`, `home-locked`, errors.Refused
+    `passphrase-wrong`, errors.Error.
+    """
+    profile = Profile.open(home)
+    try:
+        key = profile.key(os.urandom, passphrase)
+        locked = keyfile.plain(key) if new is None else keyfile.lock(key, new, os.urandom)
+        profile.keep_key(locked)
+    finally:
+        profile.close()
 
 
 def running_process(home: Path) -> int | None:
@@ -50,7 +85,12 @@ async def attached(home: Path) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def host(
-    home: Path, config: configuration.Config, name: str | None, *, online: bool
+    home: Path,
+    config: configuration.Config,
+    name: str | None,
+    *,
+    online: bool,
+    passphrase: Passphrase | None = None,
 ) -> AsyncIterator[Attached]:
     """A node in this process, and a client to it. Raises what `Node.open` raises."""
     from p2pchat.api.server import serve
@@ -58,7 +98,7 @@ async def host(
 
     stop = asyncio.Event()
     async with (
-        Node.open(home, config=config, name=name, online=online) as node,
+        Node.open(home, config=config, name=name, online=online, passphrase=passphrase) as node,
         serve(node, stop),
         Client.open(node.profile.socket_path) as client,
     ):
@@ -67,7 +107,12 @@ async def host(
 
 @asynccontextmanager
 async def attach(
-    home: Path, given: Sequence[str] = (), name: str | None = None, *, online: bool = True
+    home: Path,
+    given: Sequence[str] = (),
+    name: str | None = None,
+    *,
+    online: bool = True,
+    passphrase: Passphrase | None = None,
 ) -> AsyncIterator[Attached]:
     """Attach or host. A node that is just starting or ending is waited for, two seconds at most.
 
@@ -75,11 +120,17 @@ async def attach(
     what `Node.open` raises.
     """
     async with AsyncExitStack() as stack:
-        yield await _reach(stack, home, given, name, online=online)
+        yield await _reach(stack, home, given, name, online=online, passphrase=passphrase)
 
 
 async def _reach(
-    stack: AsyncExitStack, home: Path, given: Sequence[str], name: str | None, *, online: bool
+    stack: AsyncExitStack,
+    home: Path,
+    given: Sequence[str],
+    name: str | None,
+    *,
+    online: bool,
+    passphrase: Passphrase | None,
 ) -> Attached:
     deadline = asyncio.get_running_loop().time() + 2
     while True:
@@ -89,10 +140,11 @@ async def _reach(
         except NotRunning:
             pass
         try:
-            hosted = host(home, settings(home, given), name, online=online)
+            config = settings(home, given)
+            hosted = host(home, config, name, online=online, passphrase=passphrase)
             return await stack.enter_async_context(hosted)
-        except errors.Busy:
-            if asyncio.get_running_loop().time() > deadline:
+        except errors.Busy as error:
+            if error.code != "home-in-use" or asyncio.get_running_loop().time() > deadline:
                 raise
         # Its owner has the lock but no socket yet, or no more: there is no event to wait on.
         await asyncio.sleep(0.05)

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from p2pchat import events
-from p2pchat.api.attach import attach
 from p2pchat.api.client import Client
 from p2pchat.api.routes import (
     GetRequest,
@@ -29,7 +28,7 @@ async def last_chat(out: Output, common: Common) -> None:
     """The room with the newest message."""
     if out.json or not sys.stdin.isatty():
         raise usage("no command given", "see p2pchat --help; the chat needs a terminal")
-    async with attach(common.folder, common.settings, common.name) as node:
+    async with common.attach() as node:
         greet(out, node)
         rooms = [
             event async for event in node.client.ask("rooms") if isinstance(event, events.RoomRow)

@@ -2,18 +2,34 @@
 
 import asyncio
 import functools
+import getpass
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from p2pchat.errors import Error, Usage
+from p2pchat.errors import BadInput, Error, Usage
 
-__all__ = ["Common", "command", "common_options", "execute", "merge", "usage"]
+if TYPE_CHECKING:
+    from p2pchat.api.attach import Attached
+
+__all__ = [
+    "Common",
+    "command",
+    "common_options",
+    "execute",
+    "merge",
+    "prompt_secret",
+    "read_secret",
+    "usage",
+]
+
+_SECRET_MAX = 4_096
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,12 +42,59 @@ class Common:
     json: bool = False
     name: str | None = None
     settings: list[str] = field(default_factory=list)
+    passphrase_file: Path | None = None
+    _prompted: str | None = field(default=None, repr=False)
 
     @property
     def folder(self) -> Path:
         from p2pchat.api.attach import default_home
 
         return (self.home or default_home()).expanduser().absolute()
+
+    def attach(self, *, online: bool = True) -> "AbstractAsyncContextManager[Attached]":
+        """The running node, else one in this process. Raises as `api.attach.attach`."""
+        from p2pchat.api.attach import attach
+
+        return attach(
+            self.folder, self.settings, self.name, online=online, passphrase=self.passphrase
+        )
+
+    def passphrase(self) -> str | None:
+        """From --passphrase-file, P2PCHAT_PASSPHRASE or the prompt of `ask_passphrase`.
+
+        Raises errors.BadInput `file-missing`.
+        """
+        if self._prompted is not None:
+            return self._prompted
+        if self.passphrase_file is not None:
+            return read_secret(self.passphrase_file)
+        return os.environ.get("P2PCHAT_PASSPHRASE")
+
+    def ask_passphrase(self) -> None:
+        """Prompt where one is needed, none is given and somebody sits at a terminal."""
+        path = self.folder / "key"
+        if not sys.stdin.isatty() or self.passphrase() is not None or not path.exists():
+            return
+        from p2pchat.api.attach import is_locked, running_process
+
+        if is_locked(self.folder) and running_process(self.folder) is None:
+            self._prompted = prompt_secret("Passphrase: ")
+
+
+def prompt_secret(text: str) -> str:
+    """Ask on the terminal, unseen."""
+    return getpass.getpass(text, stream=sys.stderr)
+
+
+def read_secret(path: Path) -> str:
+    """The first line of a file. Raises errors.BadInput `file-missing`."""
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            return file.readline(_SECRET_MAX).rstrip("\r\n")
+    except OSError as error:
+        raise BadInput(
+            "file-missing", f"{path} cannot be read: {error.strerror}", "check the path"
+        ) from error
 
 
 _OPTIONS = (
@@ -40,6 +103,11 @@ _OPTIONS = (
     ),
     click.option("--json", is_flag=True, default=None, help="One JSON object a line on stdout."),
     click.option("--name", help="Name for a new identity."),
+    click.option(
+        "--passphrase-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Read the profile's passphrase from its first line.",
+    ),
     click.option(
         "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting."
     ),
@@ -56,11 +124,13 @@ def merge(common: Common, given: dict[str, Any]) -> Common:
     """Take the common options out of a command's own."""
     home, json, name = given.pop("home"), given.pop("json"), given.pop("name")
     settings = list(given.pop("settings"))
+    passphrase_file = given.pop("passphrase_file")
     return Common(
         home or common.home,
         common.json if json is None else json,
         common.name if name is None else name,
         common.settings + settings,
+        passphrase_file or common.passphrase_file,
     )
 
 
@@ -79,19 +149,21 @@ def command(function: Callable[..., Awaitable[int | None]]) -> click.Command:
         parent = context.find_object(Common) or Common()
         common = merge(parent, given)
         out = Output(json=common.json)
-        sys.exit(execute(out, lambda: function(out, common, **given)))
+        sys.exit(execute(out, common, lambda: function(out, common, **given)))
 
     wrapped = common_options(run)
     name = function.__name__.rstrip("_").replace("_", "-")
     return click.command(name, help=function.__doc__)(wrapped)
 
 
-def execute(out: Any, work: Callable[[], Awaitable[int | None]]) -> int:
+def execute(out: Any, common: Common, work: Callable[[], Awaitable[int | None]]) -> int:
     """Run to the end; answer the exit code."""
     from p2pchat.api.client import NotRunning
 
     code = 1
     try:
+        # Before there is a loop, which a prompt would block and which would keep Ctrl-C to itself.
+        common.ask_passphrase()
         code = asyncio.run(_main(work)) or 0
     except KeyboardInterrupt:
         code = 130

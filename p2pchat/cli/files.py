@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from p2pchat import events
-from p2pchat.api.attach import attach
 from p2pchat.api.routes import GetRequest, ShareRequest, UnshareRequest
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet, read_argument
@@ -31,7 +30,7 @@ async def share_(
 
         await ensure_up(out, common)
     request = ShareRequest(paths=[str(path.absolute()) for path in paths], room=room)
-    async with attach(common.folder, common.settings, common.name) as node:
+    async with common.attach() as node:
         greet(out, node)
         async for event in node.client.ask("shares", request):
             if isinstance(event, events.Share) and not out.json:
@@ -63,7 +62,7 @@ async def get_(
         dest=str(dest.absolute()) if dest is not None else None,
         timeout=timeout,
     )
-    async with attach(common.folder, common.settings, common.name) as node:
+    async with common.attach() as node:
         greet(out, node)
         async for event in node.client.ask("transfers", request):
             if isinstance(event, events.Transfer) and event.state == "complete" and not out.json:
@@ -76,7 +75,7 @@ async def get_(
 @command
 async def files_(out: Output, common: Common) -> None:
     """List what is shared and fetched here."""
-    async with attach(common.folder, common.settings, common.name) as node:
+    async with common.attach() as node:
         greet(out, node)
         async for event in node.client.ask("files"):
             out.row(event)
@@ -86,6 +85,6 @@ async def files_(out: Output, common: Common) -> None:
 @click.argument("share")
 async def unshare_(out: Output, common: Common, share: str) -> None:
     """Stop offering a share, named by (the beginning of) its id or by its magnet link."""
-    async with attach(common.folder, common.settings, common.name) as node:
+    async with common.attach() as node:
         async for event in node.client.ask("removals", UnshareRequest(share=share)):
             out.event(event)

@@ -55,7 +55,7 @@ def cli(ctx: click.Context, /, **given: Any) -> None:
         from p2pchat.cli.output import Output
 
         out = Output(json=ctx.obj.json)
-        sys.exit(execute(out, lambda: last_chat(out, ctx.obj)))
+        sys.exit(execute(out, ctx.obj, lambda: last_chat(out, ctx.obj)))
 
 
 def main() -> None:

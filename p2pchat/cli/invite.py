@@ -8,7 +8,7 @@ from contextlib import aclosing
 import click
 
 from p2pchat import events
-from p2pchat.api.attach import Attached, attach
+from p2pchat.api.attach import Attached
 from p2pchat.api.routes import InviteRequest, JoinRequest, ReplyRequest
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.output import Output
@@ -65,7 +65,7 @@ async def invite_(
         from p2pchat.cli.node import ensure_up
 
         await ensure_up(out, common)
-    async with attach(common.folder, common.settings, common.name) as node:
+    async with common.attach() as node:
         greet(out, node)
         request = InviteRequest(room=room, expires_s=seconds, wait=not no_wait)
         joined = await _host(out, node, request, timeout)
@@ -139,7 +139,7 @@ async def join_(
     """
     text = read_argument(blob)
     joined: events.Joined | None = None
-    async with attach(common.folder, common.settings, common.name) as node:
+    async with common.attach() as node:
         greet(out, node)
         async for event in node.client.ask("joins", JoinRequest(blob=text, timeout=timeout)):
             if isinstance(event, events.ReplyReady) and not out.json:
@@ -164,7 +164,7 @@ async def reply_(out: Output, common: Common, blob: str) -> None:
 
     The invite has to be waiting in the background node or in another terminal.
     """
-    async with attach(common.folder, common.settings, common.name) as node:
+    async with common.attach() as node:
         if node.hosted:
             raise BadInput(
                 "blob-kind",

@@ -22,6 +22,7 @@ COMMANDS = {
     "down": ("node", "Stop the background node."),
     "status": ("node", "Show the node's state."),
     "init": ("profile", "Create the identity."),
+    "passphrase": ("profile", "Set, change or remove the passphrase."),
     "id": ("profile", "Show the identity."),
     "rename": ("profile", "Change your display name."),
     "config": ("profile", "Show the settings in force."),

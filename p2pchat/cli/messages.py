@@ -4,7 +4,6 @@ import sys
 
 import click
 
-from p2pchat.api.attach import attach
 from p2pchat.api.routes import LogRequest, SendRequest, SyncRequest
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.invite import greet
@@ -38,7 +37,7 @@ async def send_(
     if words == "-":
         words = sys.stdin.read(1 << 20).rstrip("\n")
     request = SendRequest(room=room, text=words, reply_to=reply_to, wait=wait, timeout=timeout)
-    async with attach(common.folder, common.settings, common.name, online=wait) as node:
+    async with common.attach(online=wait) as node:
         greet(out, node)
         async for event in node.client.ask("messages", request):
             out.event(event)
@@ -55,7 +54,7 @@ async def log_(
     """Read messages, oldest first."""
     moment = since(when) if when is not None else None
     request = LogRequest(room=room, last=last or None, since=moment, follow=follow)
-    async with attach(common.folder, common.settings, common.name, online=follow) as node:
+    async with common.attach(online=follow) as node:
         greet(out, node)
         async for event in node.client.ask("log", request):
             out.event(event)
@@ -71,7 +70,7 @@ async def sync_(
     """Compare with everybody online, and say who is behind, and by how much."""
     if timeout <= 0:
         raise usage("the timeout is not above zero", "give it in seconds")
-    async with attach(common.folder, common.settings, common.name) as node:
+    async with common.attach() as node:
         greet(out, node)
         async for event in node.client.ask(
             "sync", SyncRequest(room=room, wait=wait, timeout=timeout)

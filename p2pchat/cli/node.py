@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import click
 
-from p2pchat.api.attach import attach, attached, host, running_process, settings
+from p2pchat.api.attach import attached, host, running_process, settings
 from p2pchat.api.client import NotRunning
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet
@@ -52,7 +53,9 @@ async def _stay(out: Output, common: Common) -> None:
     logging.getLogger("aioice").setLevel(logging.WARNING)
     logging.getLogger("aiortc").setLevel(logging.WARNING)
     config = settings(common.folder, common.settings)
-    async with host(common.folder, config, common.name, online=True) as node:
+    async with host(
+        common.folder, config, common.name, online=True, passphrase=common.passphrase
+    ) as node:
         greet(out, node)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -73,7 +76,9 @@ async def ensure_up(out: Output, common: Common) -> None:
 async def _start(out: Output, common: Common) -> None:
     # In this process first, so that whatever is wrong with the profile is told here.
     config = settings(common.folder, common.settings)
-    async with host(common.folder, config, common.name, online=False) as node:
+    async with host(
+        common.folder, config, common.name, online=False, passphrase=common.passphrase
+    ) as node:
         greet(out, node)
     arguments = [sys.executable, "-m", "p2pchat.cli.main", "--home", str(common.folder)]
     for setting in common.settings:
@@ -82,13 +87,22 @@ async def _start(out: Output, common: Common) -> None:
     if path.exists() and path.stat().st_size > _LOG_MAX:
         path.replace(path.with_suffix(".log.1"))
     with path.open("ab") as log:
+        secret = common.passphrase()
+        if secret is not None:
+            arguments += ["--passphrase-file", "/dev/stdin"]
         process = subprocess.Popen(  # noqa: ASYNC220  (returns at once, and must outlive us)
             [*arguments, "up", "--foreground"],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if secret is None else subprocess.PIPE,
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # A node lives long, and who may look at it can read its environment.
+            env={key: value for key, value in os.environ.items() if key != "P2PCHAT_PASSPHRASE"},
         )
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):
+            process.stdin.write(os.fsencode((secret or "") + "\n"))
+            process.stdin.close()
     deadline = asyncio.get_running_loop().time() + _START_S
     while asyncio.get_running_loop().time() < deadline and process.poll() is None:
         try:
@@ -129,7 +143,7 @@ async def down_(out: Output, common: Common) -> None:
 @command
 async def status_(out: Output, common: Common) -> None:
     """Show the node's state, and how far each member differs."""
-    async with attach(common.folder, common.settings, common.name, online=False) as node:
+    async with common.attach(online=False) as node:
         greet(out, node)
         async for event in node.client.ask("status"):
             out.row(event)

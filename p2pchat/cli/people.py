@@ -2,7 +2,6 @@
 
 import click
 
-from p2pchat.api.attach import attach
 from p2pchat.api.routes import RoomRequest
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet
@@ -33,7 +32,7 @@ async def members_(out: Output, common: Common, room: str) -> None:
 async def _list(
     out: Output, common: Common, route: str, empty: str, request: RoomRequest | None = None
 ) -> None:
-    async with attach(common.folder, common.settings, common.name, online=False) as node:
+    async with common.attach(online=False) as node:
         greet(out, node)
         found = False
         async for event in node.client.ask(route, request):

@@ -1,24 +1,30 @@
-"""init, id, rename, config, completion."""
+"""init, passphrase, id, rename, config, completion."""
 
+import asyncio
+import os
 import sys
+from pathlib import Path
 
 import click
 
 from p2pchat import events
-from p2pchat.api.attach import attach, settings
+from p2pchat.api.attach import is_locked, lock, settings
 from p2pchat.api.routes import NameRequest
-from p2pchat.cli.command import Common, command, usage
+from p2pchat.cli.command import Common, command, prompt_secret, read_secret, usage
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
-from p2pchat.errors import Busy
+from p2pchat.errors import Busy, Usage
 
-__all__ = ["completion_", "config_", "id_", "init_", "rename_"]
+__all__ = ["completion_", "config_", "id_", "init_", "passphrase_", "rename_"]
 
 
 @command
-async def init_(out: Output, common: Common) -> None:
+@click.option("--passphrase", is_flag=True, help="Put it under a passphrase.")
+async def init_(out: Output, common: Common, *, passphrase: bool) -> None:
     """Create the identity (--name NAME); any command does so where there is none."""
-    async with attach(common.folder, common.settings, common.name, online=False) as node:
+    # Asked for first: nothing is made if there is none.
+    new = _new_passphrase(common.passphrase()) if passphrase else None
+    async with common.attach(online=False) as node:
         if not node.created:
             raise Busy(
                 "home-in-use",
@@ -27,12 +33,68 @@ async def init_(out: Output, common: Common) -> None:
             )
         async for event in node.client.ask("identity"):
             out.row(event)
+    if new is not None:
+        await asyncio.to_thread(lock, common.folder, common.passphrase, new)
+
+
+@command
+@click.option("--remove", is_flag=True, help="Leave the profile without one.")
+@click.option(
+    "--new-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Read the new one from this file's first line.",
+)
+async def passphrase_(out: Output, common: Common, new_file: Path | None, *, remove: bool) -> None:
+    """Set, change or remove the passphrase that the profile is under.
+
+    Asked for on a terminal. Scripts give the one in force as everywhere (P2PCHAT_PASSPHRASE,
+    --passphrase-file) and the new one by P2PCHAT_NEW_PASSPHRASE or --new-file; where none is in
+    force, P2PCHAT_PASSPHRASE and --passphrase-file name the new one. Only the key file is
+    rewritten, so it takes a second however long the history is.
+    """
+    if remove and new_file is not None:
+        raise usage("--remove leaves no passphrase, so there is no new one", "give one of the two")
+    locked = is_locked(common.folder)
+    new = None
+    if not remove:
+        given = os.environ.get("P2PCHAT_NEW_PASSPHRASE")
+        if new_file is not None:
+            given = read_secret(new_file)
+        elif given is None and not locked:
+            given = common.passphrase()
+        new = _new_passphrase(given)
+    if not (common.folder / "key").exists():
+        async with common.attach(online=False) as node:
+            greet(out, node)
+    await asyncio.to_thread(lock, common.folder, common.passphrase, new)
+    if remove:
+        text = "the profile is under no passphrase now"
+    else:
+        text = "the passphrase is set; without it nobody can read the profile, you neither"
+    if out.json:
+        out.event(events.Note(text=text))
+    out.say(text)
+
+
+def _new_passphrase(given: str | None) -> str:
+    """A passphrase to set: given, or asked for twice. Raises errors.Usage `passphrase-missing`."""
+    if given is None and sys.stdin.isatty():
+        given = prompt_secret("New passphrase: ")
+        if given and prompt_secret("Once more: ") != given:
+            raise Usage("passphrase-missing", "the two are not the same", "run it again")
+    if not given:
+        raise Usage(
+            "passphrase-missing",
+            "there is no passphrase to set" if given is None else "the passphrase is empty",
+            "run it in a terminal, or give P2PCHAT_PASSPHRASE or --passphrase-file FILE",
+        )
+    return given
 
 
 @command
 async def id_(out: Output, common: Common) -> None:
     """Show the identity: name, id, folder."""
-    async with attach(common.folder, common.settings, common.name, online=False) as node:
+    async with common.attach(online=False) as node:
         greet(out, node)
         async for event in node.client.ask("identity"):
             out.row(event)
@@ -42,7 +104,7 @@ async def id_(out: Output, common: Common) -> None:
 @click.argument("new_name", metavar="NAME")
 async def rename_(out: Output, common: Common, new_name: str) -> None:
     """Change your display name; friends see it with your next message."""
-    async with attach(common.folder, common.settings, online=False) as node:
+    async with common.attach(online=False) as node:
         async for event in node.client.ask("name", NameRequest(name=new_name)):
             out.row(event)
 

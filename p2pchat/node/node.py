@@ -34,6 +34,7 @@ from p2pchat.node.rooms import Rooms
 from p2pchat.store import contacts, journal, meta
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Connection, Database
+from p2pchat.store.keyfile import Passphrase
 from p2pchat.store.profile import Profile, default_home
 from p2pchat.text import checked_name, printable
 from signaling.tasks import owned_tasks
@@ -117,12 +118,14 @@ class Node:
         config: configuration.Config | None = None,
         name: str | None = None,
         online: bool = True,
+        passphrase: str | Passphrase | None = None,
     ) -> AsyncIterator["Node"]:
         """Lock the profile (made if it is not there) and run a node on it.
 
-        `name` is used where an identity has to be made. Raises errors.Busy `home-in-use`;
-        errors.Error `home-unwritable`, `home-damaged`, `home-newer`, `disk-full`; errors.BadInput
-        for a bad name.
+        `name` is used where an identity has to be made; `passphrase`, or what a call of it answers,
+        where the profile is locked by one. Raises errors.Busy `home-in-use`, `home-locked`;
+        errors.Refused `passphrase-wrong`; errors.Error `home-unwritable`, `home-damaged`,
+        `home-newer`, `disk-full`; errors.BadInput for a bad name.
         """
         chosen = checked_name(name) if name is not None else None
         async with AsyncExitStack() as stack:
@@ -130,7 +133,9 @@ class Node:
             stack.callback(profile.close)
             if config is None:
                 config = configuration.load(profile.config_path)
-            database = await Database.open(profile.database_path, profile.key(os.urandom))
+            given = passphrase if callable(passphrase) else lambda: passphrase
+            key = await asyncio.to_thread(profile.key, os.urandom, given)
+            database = await Database.open(profile.database_path, key)
             stack.push_async_callback(database.aclose)
             bus = Bus()
             stack.callback(bus.close)

@@ -1,14 +1,13 @@
 """The profile directory: its lock, its key file, and where everything lies.
 
 config.toml   settings                 journal.db    the encrypted database
-key           its key, mode 0600       lock          held by the running node
+key           its key (keyfile.py)     lock          held by the running node
 api.sock      the local API            files/        sealed shares and downloads
 """
 
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import resource
 import stat
@@ -20,6 +19,8 @@ from pathlib import Path
 import platformdirs
 
 from p2pchat.errors import Busy, Error
+from p2pchat.store import keyfile
+from p2pchat.store.keyfile import Passphrase
 
 __all__ = ["Profile", "default_home", "unwritable"]
 
@@ -145,37 +146,62 @@ class Profile:
             )
         return folder / f"{name}.sock"
 
-    def key(self, random: Callable[[int], bytes]) -> bytes:
+    def key(self, random: Callable[[int], bytes], passphrase: Passphrase = lambda: None) -> bytes:
         """The database's key, 32 bytes; made on first use and never overwritten.
 
-        Raises Error `home-damaged`, `home-newer`, `home-unwritable`, `disk-full`.
+        `passphrase` is asked only where the key file is locked. Takes most of a second then.
+        Raises Busy `home-locked`, Refused `passphrase-wrong`, Error `home-damaged`, `home-newer`,
+        `home-unwritable`, `disk-full`.
         """
-        path = self.home / "key"
-        try:
-            return _parse_key(path.read_bytes())
-        except FileNotFoundError:
-            pass
-        except (ValueError, KeyError, TypeError) as error:
-            raise Error(
-                "home-damaged",
-                f"the key file {path} is damaged",
-                "restore it from a copy: without it the profile cannot be read",
-            ) from error
-        except OSError as error:
-            raise unwritable(self.home, error) from error
+        data = self._key_file()
+        if data is not None:
+            try:
+                return keyfile.unlock(data, passphrase)
+            except ValueError as error:
+                raise self._key_damaged() from error
         if self.database_path.exists():
             raise Error(
                 "home-damaged",
-                f"the key file {path} is missing",
+                f"the key file {self._key_path} is missing",
                 "restore it from a copy: without it the profile cannot be read",
             )
-        key = random(32)
-        text = json.dumps({"version": 1, "protection": "none", "key": key.hex()})
+        key = random(keyfile.KEY_BYTES)
+        self.keep_key(keyfile.plain(key))
+        return key
+
+    def is_locked(self) -> bool:
+        """Whether a passphrase is set. Raises as `key` does."""
+        data = self._key_file()
         try:
-            _write_durably(path, text.encode())
+            return data is not None and keyfile.is_locked(data)
+        except ValueError as error:
+            raise self._key_damaged() from error
+
+    def keep_key(self, data: bytes) -> None:
+        """Put a key file in the place of the one there is, whole or not at all."""
+        try:
+            _write_durably(self._key_path, data)
         except OSError as error:
             raise unwritable(self.home, error) from error
-        return key
+
+    @property
+    def _key_path(self) -> Path:
+        return self.home / "key"
+
+    def _key_file(self) -> bytes | None:
+        try:
+            return self._key_path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unwritable(self.home, error) from error
+
+    def _key_damaged(self) -> Error:
+        return Error(
+            "home-damaged",
+            f"the key file {self._key_path} is damaged",
+            "restore it from a copy: without it the profile cannot be read",
+        )
 
 
 _LOCK_TRIES = 5
@@ -189,22 +215,6 @@ def _take(descriptor: int) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         time.sleep(_LOCK_PAUSE_S)
     return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _parse_key(data: bytes) -> bytes:
-    fields = json.loads(data)
-    if fields["version"] > 1:
-        raise Error(
-            "home-newer",
-            "the profile's key was written by a newer p2pchat",
-            "update p2pchat, or choose another --home",
-        )
-    if fields["version"] != 1 or fields["protection"] != "none":
-        raise ValueError("unknown protection")
-    key = bytes.fromhex(fields["key"])
-    if len(key) != 32:
-        raise ValueError("length")
-    return key
 
 
 def _write_durably(path: Path, data: bytes) -> None:

@@ -17,7 +17,7 @@ def _run(failure: BaseException | None, capsys: pytest.CaptureFixture[str]) -> t
             raise failure
         return None
 
-    code = execute(Output(json=True), work)
+    code = execute(Output(json=True), Common(Path("nowhere")), work)
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert rows[-1] == {"v": 1, "event": "done", "ok": code == 0, "exit": code}
     return code, rows[0].get("code", "")
@@ -32,8 +32,9 @@ def test_every_end_has_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_options_may_stand_before_or_after_the_command() -> None:
+    file = {"passphrase_file": None}
     before = Common(Path("a"), json=True, name="Ann", settings=["x=1"])
-    given = {"home": None, "json": None, "name": None, "settings": ("y=2",)}
+    given = {"home": None, "json": None, "name": None, "settings": ("y=2",)} | file
     assert merge(before, given) == Common(Path("a"), True, "Ann", ["x=1", "y=2"])
-    given = {"home": Path("b"), "json": None, "name": "", "settings": ()}
+    given = {"home": Path("b"), "json": None, "name": "", "settings": ()} | file
     assert merge(before, given) == Common(Path("b"), True, "", ["x=1"])
