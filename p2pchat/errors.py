@@ -79,6 +79,7 @@ CODES: dict[str, type[Error]] = {
     "text-too-long": BadInput,
     "entry-unknown": BadInput,
     "time-malformed": BadInput,
+    "search-empty": BadInput,
     # files
     "magnet-malformed": BadInput,
     "share-unknown": BadInput,

@@ -103,6 +103,7 @@ class LogRequest(_Request, frozen=True, kw_only=True):
     room: str
     last: int | None = 50
     since: float | None = None
+    search: str | None = None
     follow: bool = False
 
 
@@ -203,7 +204,9 @@ async def log(node: Node, request: LogRequest) -> Stream:
     room = await node.room(request.room)
     with node.events() as feed:
         shown: set[str] = set()
-        async for message in room.history(last=request.last, since=request.since):
+        async for message in room.history(
+            last=request.last, since=request.since, search=request.search
+        ):
             shown.add(message.id)
             yield message
         if not request.follow:

@@ -8,6 +8,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "help": ("", "show these commands"),
     "members": ("", "who is in this room"),
     "rooms": ("", "all rooms"),
+    "search": ("WORDS", 'messages with these words; hol* is a beginning, "a b" a phrase'),
     "share": ("PATH", "offer a file or folder to this room"),
     "get": ("ID", "fetch a share, by the id or magnet shown"),
     "files": ("", "shares and transfers"),

@@ -117,6 +117,8 @@ async def _slash(out: Output, client: Client, room: str, slash: Slash) -> None:
             answer = client.ask("members", RoomRequest(room=room))
         case Slash("rooms" | "files" | "status"):
             answer = client.ask(slash.name)
+        case Slash("search", words) if words:
+            answer = client.ask("log", LogRequest(room=room, search=words))
         case Slash("sync"):
             answer = client.ask("sync", SyncRequest(room=room, wait=True))
         case Slash("invite"):

@@ -47,13 +47,27 @@ async def send_(
 @click.argument("room")
 @click.option("--last", type=click.IntRange(0), default=50, show_default=True, help="0 for all.")
 @click.option("--since", "when", metavar="WHEN", help="2h, 3d, yesterday, or a date.")
+@click.option(
+    "--search",
+    metavar="WORDS",
+    help='Those with all these words; hol* is the beginning of one, "a b" a phrase.',
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
 async def log_(
-    out: Output, common: Common, room: str, last: int, when: str | None, *, follow: bool
+    out: Output,
+    common: Common,
+    room: str,
+    last: int,
+    when: str | None,
+    search: str | None,
+    *,
+    follow: bool,
 ) -> None:
     """Read messages, oldest first."""
+    if follow and search is not None:
+        raise usage("--follow shows all that comes", "leave out --search or --follow")
     moment = since(when) if when is not None else None
-    request = LogRequest(room=room, last=last or None, since=moment, follow=follow)
+    request = LogRequest(room=room, last=last or None, since=moment, search=search, follow=follow)
     async with common.attach(online=follow) as node:
         greet(out, node)
         async for event in node.client.ask("log", request):

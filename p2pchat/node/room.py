@@ -58,11 +58,15 @@ class Room:
         return event
 
     async def history(
-        self, *, last: int | None = 50, since: float | None = None
+        self, *, last: int | None = 50, since: float | None = None, search: str | None = None
     ) -> AsyncIterator[events.Message]:
-        """The newest `last` messages since `since` (Unix seconds), oldest first."""
+        """The newest `last` messages since `since` (Unix seconds), oldest first.
+
+        `search`: words that they have, `pre*` for the beginning of one, "a phrase" in quotes.
+        Raises errors.BadInput `search-empty`.
+        """
         found: Sequence[events.Message | events.Share] = await self._rooms.history(
-            self.key, last=last, since_s=since, kinds=(MESSAGE,)
+            self.key, last=last, since_s=since, kinds=(MESSAGE,), words=search
         )
         for event in found:
             if isinstance(event, events.Message):

@@ -7,6 +7,7 @@ is loaded anew.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -29,12 +30,14 @@ from p2pchat.core.reconcile import Append, Load
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.timeline import Timeline
 from p2pchat.events import Event, Message, Share, rfc3339
-from p2pchat.store import journal, rooms
+from p2pchat.store import journal, rooms, search
 from p2pchat.store.database import Connection, Database
 
 __all__ = ["Rooms"]
 
 _SHOWN = frozenset({MESSAGE, SHARE})
+_INDEXED = 2_000
+"""Messages in one transaction when the index is made anew."""
 _SEALED_MAX = 4_096
 """Entries kept in memory until their key comes; the rest is seen with the next `log`."""
 
@@ -61,6 +64,8 @@ class Rooms:
         self._rooms: dict[bytes, Chains] = {}
         self._sealed: dict[bytes, list[Entry]] = {}
         """entries that came before their epoch's key, by epoch"""
+        self._forgotten = False
+        """Whether some of those were not kept."""
         self.listeners: list[Listener] = []
 
     # -- what there is -------------------------------------------------------------------------
@@ -171,6 +176,10 @@ class Rooms:
                     if epoch is not None:
                         epochs.append((append.room, epoch, chains.epochs[epoch]))
 
+        texts = [(append.room, self._texts(append.entries)) for append in appends]
+        texts += [(room, self._texts(self._sealed.get(epoch, []))) for room, epoch, _ in epochs]
+        late = bool(epochs) and self._forgotten
+
         def write(tx: Connection) -> None:
             for append in appends:
                 journal.append(tx, append.entries)
@@ -178,6 +187,10 @@ class Rooms:
                 journal.place(tx, Timeline(web).insert(map(journal.timeline_node, append.entries)))
             for room, epoch, key in epochs:
                 rooms.add_epoch(tx, room, epoch, key)
+            for room, found in texts:
+                search.add(tx, room, found)
+            if late:
+                search.mark(tx, whole=False)
 
         try:
             # Once queued it will be committed, so what follows from that must not be cancelled off.
@@ -205,10 +218,47 @@ class Rooms:
             waiting = self._sealed.setdefault(entry.header.epoch, [])
             if len(waiting) < _SEALED_MAX and len(self._sealed) < _SEALED_MAX:
                 waiting.append(entry)
+            else:
+                self._forgotten = True
             return
         event = self.event(entry)
         if event is not None:
             self._publish(event)
+
+    def _texts(self, entries: Iterable[Entry]) -> list[tuple[bytes, str]]:
+        """What the index of words takes of these, by id."""
+        found = []
+        for entry in entries:
+            if entry.header.kind == MESSAGE:
+                body = self._rooms[entry.header.room].read(entry)
+                if isinstance(body, MessageBody):
+                    found.append((entry.id, body.text))
+        return found
+
+    async def _index(self) -> None:
+        """Index all messages anew where some are missing, as after an update."""
+        if await self._database.read(search.complete):
+            return
+        await self._database.write(search.clear)
+        number = 0
+        while True:
+            rows = await self._database.read(
+                partial(journal.after, number=number, kinds=(MESSAGE,), count=_INDEXED)
+            )
+            if not rows:
+                break
+            number = rows[-1][0]
+            texts = [
+                (room, self._texts(entry for _, entry in rows if entry.header.room == room))
+                for room in {entry.header.room for _, entry in rows}
+            ]
+
+            def add(tx: Connection, texts: list[tuple[bytes, list[tuple[bytes, str]]]]) -> None:
+                for room, found in texts:
+                    search.add(tx, room, found)
+
+            await self._database.write(partial(add, texts=texts))
+        await self._database.write(partial(search.mark, whole=True))
 
     async def _reload(self, wanted: set[bytes]) -> None:
         def read(tx: Connection) -> dict[bytes, Chains]:
@@ -260,12 +310,27 @@ class Rooms:
         return None
 
     async def history(
-        self, room: bytes, *, last: int | None, since_s: float | None, kinds: Sequence[int]
+        self,
+        room: bytes,
+        *,
+        last: int | None,
+        since_s: float | None,
+        kinds: Sequence[int],
+        words: str | None = None,
     ) -> list[Message | Share]:
-        """The newest `last` entries since `since_s` (Unix seconds), oldest first."""
-        entries = await self._database.read(
-            lambda tx: journal.tail(tx, room, kinds, last=last, since_s=since_s)
-        )
+        """The newest `last` entries since `since_s` (Unix seconds) with `words`, oldest first.
+
+        Raises errors.BadInput `search-empty`.
+        """
+
+        def read(tx: Connection) -> list[Entry]:
+            if words is None:
+                return journal.tail(tx, room, kinds, last=last, since_s=since_s)
+            return search.find(tx, room, words, kinds, last=last, since_s=since_s)
+
+        if words is not None:
+            await self._index()
+        entries = await self._database.read(read)
         return [event for entry in entries if (event := self.event(entry)) is not None]
 
     async def entry(self, id_: bytes) -> Entry:

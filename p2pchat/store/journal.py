@@ -10,10 +10,13 @@ from p2pchat.errors import BadInput, Error
 from p2pchat.store.database import Connection
 
 __all__ = [
+    "COLUMNS",
     "HeadRow",
     "Web",
+    "after",
     "append",
     "count",
+    "entries_of",
     "entry",
     "heads",
     "ids",
@@ -26,7 +29,8 @@ __all__ = [
     "timeline_node",
 ]
 
-_COLUMNS = "entries.id, entries.chain_id, entries.header, entries.body, entries.signature"
+COLUMNS = "entries.id, entries.chain_id, entries.header, entries.body, entries.signature"
+"""What `entries_of` makes entries of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,20 @@ def count(tx: Connection, room: bytes | None = None) -> int:
     return found
 
 
+def after(tx: Connection, number: int, kinds: Sequence[int], count: int) -> list[tuple[int, Entry]]:
+    """The next `count` entries of these kinds beyond row `number`, in order of arrival."""
+    marks = ", ".join("?" * len(kinds))
+    rows = tx.execute(
+        f"SELECT number, {COLUMNS} FROM entries WHERE number > ? AND kind IN ({marks})"  # noqa: S608
+        " ORDER BY number LIMIT ?",
+        (number, *kinds, count),
+    ).fetchall()
+    return [
+        (row[0], entry)
+        for row, entry in zip(rows, entries_of(row[1:] for row in rows), strict=True)
+    ]
+
+
 def run(
     tx: Connection, chain: bytes, first: int, last: int, size_bytes: int, count_max: int
 ) -> list[Entry]:
@@ -121,13 +139,13 @@ def run(
     here in one frame, so they fit one. Empty if none of `count_max` entries has a signature.
     """
     rows = tx.execute(
-        f"SELECT {_COLUMNS} FROM entries JOIN chains ON entries.chain = chains.number"  # noqa: S608
+        f"SELECT {COLUMNS} FROM entries JOIN chains ON entries.chain = chains.number"  # noqa: S608
         " WHERE chains.chain = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
         (chain, first, last, count_max),
     )
     found: list[Entry] = []
     size = signed = 0
-    for entry in _entries(rows):
+    for entry in entries_of(rows):
         grown = size + len(entry.raw) + len(entry.body or b"")
         if signed and grown > size_bytes:
             break
@@ -140,8 +158,8 @@ def run(
 
 def entry(tx: Connection, id_: bytes) -> Entry:
     """The entry with this id. Raises BadInput `entry-unknown`."""
-    rows = tx.execute(f"SELECT {_COLUMNS} FROM entries WHERE id = ?", (id_,))  # noqa: S608
-    found = next(_entries(rows), None)
+    rows = tx.execute(f"SELECT {COLUMNS} FROM entries WHERE id = ?", (id_,))  # noqa: S608
+    found = next(entries_of(rows), None)
     if found is None:
         raise BadInput(
             "entry-unknown",
@@ -153,11 +171,11 @@ def entry(tx: Connection, id_: bytes) -> Entry:
 
 def of_kind(tx: Connection, room: bytes, kind: int) -> list[Entry]:
     rows = tx.execute(
-        f"SELECT {_COLUMNS} FROM entries WHERE room = ? AND kind = ?"  # noqa: S608
+        f"SELECT {COLUMNS} FROM entries WHERE room = ? AND kind = ?"  # noqa: S608
         " ORDER BY eff, chain_id, seq",
         (room, kind),
     )
-    return list(_entries(rows))
+    return list(entries_of(rows))
 
 
 def tail(
@@ -172,11 +190,11 @@ def tail(
     marks = ", ".join("?" * len(kinds))
     since = stamp(since_s) if since_s is not None else 0
     rows = tx.execute(
-        f"SELECT {_COLUMNS} FROM entries WHERE room = ? AND kind IN ({marks}) AND time >= ?"  # noqa: S608
+        f"SELECT {COLUMNS} FROM entries WHERE room = ? AND kind IN ({marks}) AND time >= ?"  # noqa: S608
         " ORDER BY eff DESC, chain_id DESC, seq DESC LIMIT ?",
         (room, *kinds, since, -1 if last is None else last),
     )
-    return list(_entries(rows))[::-1]
+    return list(entries_of(rows))[::-1]
 
 
 def messages_between(tx: Connection, chain: bytes, after: int, upto: int, kind: int) -> list[bytes]:
@@ -193,9 +211,10 @@ def ids(tx: Connection, room: bytes) -> list[bytes]:
     return [row[0] for row in tx.execute("SELECT id FROM entries WHERE room = ?", (room,))]
 
 
-def _entries(
+def entries_of(
     rows: Iterable[tuple[bytes, bytes, bytes, bytes | None, bytes | None]],
 ) -> Iterator[Entry]:
+    """Rows of `COLUMNS` as entries. Raises Error `home-damaged`."""
     for id_, chain, raw, body, signature in rows:
         header = parse_header(raw)
         if header is None:

@@ -232,18 +232,38 @@ async def test_an_older_schema_is_brought_up_to_date(
     await first.aclose()
     migrations = tmp_path / "sql" / "migrations"
     migrations.mkdir(parents=True)
-    (migrations / "01-old.sql").write_text("CREATE TABLE not_again (x) STRICT;")
-    (migrations / "03-then.sql").write_text("ALTER TABLE added ADD COLUMN y TEXT;")
-    (migrations / "02-first.sql").write_text("CREATE TABLE added (x TEXT) STRICT;")
+    (migrations / "02-old.sql").write_text("CREATE TABLE not_again (x) STRICT;")
+    (migrations / "04-then.sql").write_text("ALTER TABLE added ADD COLUMN y TEXT;")
+    (migrations / "03-first.sql").write_text("CREATE TABLE added (x TEXT) STRICT;")
     (migrations / "README.md").write_text("not SQL")
     monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
-    monkeypatch.setattr(module, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(module, "SCHEMA_VERSION", 4)
     second = await Database.open(path, key)
     columns = await second.read(lambda tx: tx.execute("PRAGMA table_info(added)").fetchall())
     assert [row[1] for row in columns] == ["x", "y"]
     assert await second.read(names) == ["a"]
     await second.aclose()
     await (await Database.open(path, key)).aclose()
+
+
+async def test_every_older_version_gets_the_schema_of_a_new_database(tmp_path: Path) -> None:
+    folder = Path(module.__file__).parent / "sql"
+    schemas = []
+    for version in range(1, module.SCHEMA_VERSION + 1):
+        path, key = tmp_path / f"{version}.db", bytes(32)
+        if version < module.SCHEMA_VERSION:
+            connection = module._connect(path, key)
+            for script in sorted((folder / "schema").glob("*.sql"))[: version + 1]:
+                connection.executescript(script.read_text())
+            connection.execute(f"PRAGMA user_version = {version}")
+            connection.close()
+        database = await Database.open(path, key)
+        rows = await database.read(
+            lambda tx: tx.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        )
+        schemas.append([(name, " ".join((sql or "").split())) for name, sql in rows])
+        await database.aclose()
+    assert all(schema == schemas[-1] for schema in schemas)
 
 
 async def test_a_database_held_by_another_program_is_in_use(
