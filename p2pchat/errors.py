@@ -80,6 +80,8 @@ CODES: dict[str, type[Error]] = {
     "entry-unknown": BadInput,
     "time-malformed": BadInput,
     "search-empty": BadInput,
+    "import-malformed": BadInput,
+    "import-foreign": Refused,
     # files
     "magnet-malformed": BadInput,
     "share-unknown": BadInput,

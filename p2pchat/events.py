@@ -13,8 +13,10 @@ __all__ = [
     "Delivered",
     "Done",
     "Event",
+    "Exported",
     "Failure",
     "Identity",
+    "Imported",
     "InviteReady",
     "Joined",
     "Member",
@@ -195,6 +197,23 @@ class Setting(_Event, frozen=True, kw_only=True, tag="setting"):
     source: str
 
 
+class Exported(_Event, frozen=True, kw_only=True, tag="exported"):
+    """A file with history was written."""
+
+    path: str
+    format: Literal["jsonl", "archive"]
+    entries: int
+
+
+class Imported(_Event, frozen=True, kw_only=True, tag="imported", omit_defaults=False):
+    """A file with history was read. `added`, `known`: entries; `restored`: it made the profile."""
+
+    path: str
+    added: int
+    known: int
+    restored: bool = False
+
+
 class Failure(_Event, frozen=True, kw_only=True, tag="error"):
     code: str
     message: str
@@ -223,6 +242,8 @@ Event = (
     | RoomRow
     | Member
     | Setting
+    | Exported
+    | Imported
     | Note
     | Failure
     | Done

@@ -34,6 +34,7 @@ UNMIRRORED = {
 # Folders and files of tests that mirror no module, each with its reason.
 UNMIRRORING = {
     "tests/bench": "measures, against the raw libraries",
+    "tests/core/test_convergence.py": "the machines of many members together",
     "tests/end_to_end": "drives the installed command",
     "tests/harness": "what other tests stand on",
     "tests/lab": "network namespaces",

@@ -22,6 +22,7 @@ __all__ = [
     "host",
     "is_locked",
     "lock",
+    "restore",
     "running_process",
     "settings",
 ]
@@ -51,6 +52,30 @@ def lock(home: Path, passphrase: Passphrase, new: str | None) -> None:
         key = profile.key(os.urandom, passphrase)
         locked = keyfile.plain(key) if new is None else keyfile.lock(key, new, os.urandom)
         profile.keep_key(locked)
+    finally:
+        profile.close()
+
+
+def restore(home: Path, path: Path, passphrase: str | None) -> None:
+    """Make a new profile of an archive; the next command opens it. Blocks for a second or two.
+
+    Raises errors.BadInput `file-missing`, `import-malformed`; errors.Refused `passphrase-wrong`;
+    errors.Usage `passphrase-missing`; errors.Busy; errors.Error.
+    """
+    from p2pchat.node.archive import restore
+
+    def given() -> str:
+        if passphrase is None:
+            raise errors.Usage(
+                "passphrase-missing",
+                "the archive is under a passphrase",
+                "run it in a terminal, or give P2PCHAT_PASSPHRASE or --passphrase-file FILE",
+            )
+        return passphrase
+
+    profile = Profile.open(home)
+    try:
+        restore(profile, path, given)
     finally:
         profile.close()
 

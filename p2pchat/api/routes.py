@@ -17,7 +17,9 @@ from p2pchat.node.node import Node
 
 __all__ = [
     "ROUTES",
+    "ExportRequest",
     "GetRequest",
+    "ImportRequest",
     "InviteRequest",
     "JoinRequest",
     "LogRequest",
@@ -31,10 +33,12 @@ __all__ = [
     "SyncRequest",
     "UnshareRequest",
     "WithdrawRequest",
+    "export",
     "feed",
     "files",
     "get",
     "identity",
+    "import_",
     "invite",
     "join",
     "log",
@@ -105,6 +109,19 @@ class LogRequest(_Request, frozen=True, kw_only=True):
     since: float | None = None
     search: str | None = None
     follow: bool = False
+
+
+class ExportRequest(_Request, frozen=True, kw_only=True):
+    """`passphrase`: the whole profile, encrypted; else JSON Lines of a room, or of all."""
+
+    path: str
+    room: str | None = None
+    passphrase: str | None = None
+
+
+class ImportRequest(_Request, frozen=True, kw_only=True):
+    path: str
+    passphrase: str | None = None
 
 
 class SyncRequest(_Request, frozen=True, kw_only=True):
@@ -218,6 +235,32 @@ async def log(node: Node, request: LogRequest) -> Stream:
                 shown.discard(event.id)
 
 
+async def export(node: Node, request: ExportRequest) -> Stream:
+    yield await node.export(
+        _absolute(request.path), room=request.room, passphrase=request.passphrase
+    )
+
+
+async def import_(node: Node, request: ImportRequest) -> Stream:
+    def passphrase() -> str:
+        if request.passphrase is None:
+            raise errors.Usage(
+                "passphrase-missing",
+                "the archive is under a passphrase",
+                "run it in a terminal, or give P2PCHAT_PASSPHRASE or --passphrase-file FILE",
+            )
+        return request.passphrase
+
+    yield await node.import_(_absolute(request.path), passphrase=passphrase)
+
+
+def _absolute(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise errors.Usage("usage", "the path is not absolute", "name the file from the root on")
+    return path
+
+
 async def sync(node: Node, request: SyncRequest) -> Stream:
     async for event in node.sync(request.room, wait=request.wait, timeout=request.timeout):
         yield event
@@ -266,6 +309,8 @@ ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
     "joins": (JoinRequest, join),
     "messages": (SendRequest, send),
     "log": (LogRequest, log),
+    "exports": (ExportRequest, export),
+    "imports": (ImportRequest, import_),
     "sync": (SyncRequest, sync),
     "shares": (ShareRequest, share),
     "transfers": (GetRequest, get),

@@ -24,6 +24,7 @@ __all__ = [
     "common_options",
     "execute",
     "merge",
+    "new_passphrase",
     "prompt_secret",
     "read_secret",
     "usage",
@@ -95,6 +96,21 @@ def read_secret(path: Path) -> str:
         raise BadInput(
             "file-missing", f"{path} cannot be read: {error.strerror}", "check the path"
         ) from error
+
+
+def new_passphrase(given: str | None) -> str:
+    """A passphrase to set: given, or asked for twice. Raises errors.Usage `passphrase-missing`."""
+    if given is None and sys.stdin.isatty():
+        given = prompt_secret("New passphrase: ")
+        if given and prompt_secret("Once more: ") != given:
+            raise Usage("passphrase-missing", "the two are not the same", "run it again")
+    if not given:
+        raise Usage(
+            "passphrase-missing",
+            "there is no passphrase to set" if given is None else "the passphrase is empty",
+            "run it in a terminal, or give P2PCHAT_PASSPHRASE or --passphrase-file FILE",
+        )
+    return given
 
 
 _OPTIONS = (

@@ -11,6 +11,8 @@ COMMANDS = {
     "send": ("messages", "Write a message."),
     "log": ("messages", "Read messages."),
     "sync": ("messages", "Compare with everybody online, and say who is behind."),
+    "export": ("history", "Write history to a file."),
+    "import": ("history", "Take in history that export wrote."),
     "share": ("files", "Offer files or folders as a magnet link."),
     "get": ("files", "Fetch a share."),
     "files": ("files", "List shares and transfers."),

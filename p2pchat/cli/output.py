@@ -126,6 +126,11 @@ class Output:
                 return f"{event.key} = {value}  ({event.source})"
             case events.Transfer():
                 return _transfer(event)
+            case events.Exported():
+                return f"{event.entries} entries written to {printable(event.path)}"
+            case events.Imported():
+                whole = "the profile is restored; " if event.restored else ""
+                return f"{whole}{event.added} entries added, {event.known} known already"
             case events.Note():
                 self.note(event.text)
         return None

@@ -10,10 +10,10 @@ import click
 from p2pchat import events
 from p2pchat.api.attach import is_locked, lock, settings
 from p2pchat.api.routes import NameRequest
-from p2pchat.cli.command import Common, command, prompt_secret, read_secret, usage
+from p2pchat.cli.command import Common, command, new_passphrase, read_secret, usage
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
-from p2pchat.errors import Busy, Usage
+from p2pchat.errors import Busy
 
 __all__ = ["completion_", "config_", "id_", "init_", "passphrase_", "rename_"]
 
@@ -23,7 +23,7 @@ __all__ = ["completion_", "config_", "id_", "init_", "passphrase_", "rename_"]
 async def init_(out: Output, common: Common, *, passphrase: bool) -> None:
     """Create the identity (--name NAME); any command does so where there is none."""
     # Asked for first: nothing is made if there is none.
-    new = _new_passphrase(common.passphrase()) if passphrase else None
+    new = new_passphrase(common.passphrase()) if passphrase else None
     async with common.attach(online=False) as node:
         if not node.created:
             raise Busy(
@@ -62,7 +62,7 @@ async def passphrase_(out: Output, common: Common, new_file: Path | None, *, rem
             given = read_secret(new_file)
         elif given is None and not locked:
             given = common.passphrase()
-        new = _new_passphrase(given)
+        new = new_passphrase(given)
     if not (common.folder / "key").exists():
         async with common.attach(online=False) as node:
             greet(out, node)
@@ -74,21 +74,6 @@ async def passphrase_(out: Output, common: Common, new_file: Path | None, *, rem
     if out.json:
         out.event(events.Note(text=text))
     out.say(text)
-
-
-def _new_passphrase(given: str | None) -> str:
-    """A passphrase to set: given, or asked for twice. Raises errors.Usage `passphrase-missing`."""
-    if given is None and sys.stdin.isatty():
-        given = prompt_secret("New passphrase: ")
-        if given and prompt_secret("Once more: ") != given:
-            raise Usage("passphrase-missing", "the two are not the same", "run it again")
-    if not given:
-        raise Usage(
-            "passphrase-missing",
-            "there is no passphrase to set" if given is None else "the passphrase is empty",
-            "run it in a terminal, or give P2PCHAT_PASSPHRASE or --passphrase-file FILE",
-        )
-    return given
 
 
 @command

@@ -28,6 +28,7 @@ from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, direct_room, id_text
 from p2pchat.core.reconcile import Load, PeerHas, Progress
 from p2pchat.core.wire import Signal, Swarm
+from p2pchat.node import archive
 from p2pchat.node.bus import Bus, Subscription
 from p2pchat.node.room import Room
 from p2pchat.node.rooms import Rooms
@@ -89,6 +90,7 @@ class Node:
         profile: Profile,
         config: configuration.Config,
         database: Database,
+        key: bytes,
         identity: Identity,
         rooms: Rooms,
         bus: Bus,
@@ -106,6 +108,7 @@ class Node:
         self._contacts = {contact.person: contact for contact in known}
         self._online: _Online | None = None
         self._lan = False
+        self._key = key
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -139,7 +142,7 @@ class Node:
             stack.push_async_callback(database.aclose)
             bus = Bus()
             stack.callback(bus.close)
-            node = await cls._load(profile, config, database, bus, chosen)
+            node = await cls._load(profile, config, database, key, bus, chosen)
             if online:
                 await stack.enter_async_context(node.networked())
             yield node
@@ -150,6 +153,7 @@ class Node:
         profile: Profile,
         config: configuration.Config,
         database: Database,
+        key: bytes,
         bus: Bus,
         name: str | None,
     ) -> "Node":
@@ -168,7 +172,7 @@ class Node:
 
         identity, incarnation, known, created = await database.write(read)
         rooms = Rooms(database, incarnation, os.urandom, time.time, bus.publish)
-        node = cls(profile, config, database, identity, rooms, bus, known)
+        node = cls(profile, config, database, key, identity, rooms, bus, known)
         node.created = created
         rooms.identity = node._me
         await rooms.load()
@@ -625,6 +629,48 @@ class Node:
     async def unshare(self, share_id: str) -> None:
         """Stop offering a share and delete its sealed copy. Raises errors.BadInput."""
         await self.online_parts.shares.remove(share_id)
+
+    # -- history in and out --------------------------------------------------------------------
+
+    async def export(
+        self, path: Path, *, room: str | None = None, passphrase: str | None = None
+    ) -> events.Exported:
+        """Write one room, or all, as JSON Lines; with `passphrase` the whole profile, encrypted.
+
+        Raises errors.BadInput `room-unknown`; errors.Error `home-unwritable`, `disk-full`.
+        """
+        if passphrase is not None:
+            args = (path, self.profile, self._key, passphrase, os.urandom)
+            await asyncio.to_thread(archive.write_archive, *args)
+            entries = await self._database.read(journal.count)
+            return events.Exported(path=str(path), format="archive", entries=entries)
+        if room is not None:
+            wanted = [(found := await self.room(room)).key]
+            names = [found.name]
+        else:
+            wanted = [chains.room for chains in self._rooms.all()]
+            names = [self._room_name(chains) for chains in self._rooms.all()]
+        named = list(zip(wanted, names, strict=True))
+        entries = await archive.write_lines(path, self._database, self._rooms, named)
+        return events.Exported(path=str(path), format="jsonl", entries=entries)
+
+    async def import_(self, path: Path, *, passphrase: Passphrase) -> events.Imported:
+        """Take what an export or an archive of this identity has beyond what is here.
+
+        `passphrase` is asked for an archive. Raises errors.BadInput `file-missing`,
+        `import-malformed`; errors.Refused `import-foreign`, `passphrase-wrong`.
+        """
+        database, held, me = self._database, self._rooms, self.identity
+        if await asyncio.to_thread(archive.is_archive, path):
+            merge = await archive.merge_archive(path, passphrase, self.profile, database, held, me)
+            for contact in await database.read(contacts.all_contacts):
+                if contact.person not in self._contacts:
+                    self._contacts[contact.person] = contact
+                    if self._online is not None:
+                        self._online.peers.contact(contact.person, contact.secret)
+        else:
+            merge = await archive.merge_lines(path, database, held, me, time.time())
+        return events.Imported(path=str(path), added=merge.added, known=merge.known)
 
     # -- state ---------------------------------------------------------------------------------
 

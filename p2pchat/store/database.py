@@ -9,8 +9,8 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -19,7 +19,7 @@ import sqlcipher3.dbapi2 as sqlite
 
 from p2pchat.errors import Busy, Error
 
-__all__ = ["SCHEMA_VERSION", "Connection", "Database"]
+__all__ = ["SCHEMA_VERSION", "Connection", "Database", "connect", "faults"]
 
 T = TypeVar("T")
 Connection = Any
@@ -198,7 +198,7 @@ def _prepare(path: Path, key: bytes) -> tuple[Connection, Connection]:
     """A writer and a reader of a database that has the newest schema."""
     with ExitStack() as opened:
         try:
-            writer = opened.enter_context(closing(_connect(path, key)))
+            writer = opened.enter_context(closing(connect(path, key)))
             version = writer.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise Error(
@@ -211,17 +211,25 @@ def _prepare(path: Path, key: bytes) -> tuple[Connection, Connection]:
                 writer.executescript(
                     f"BEGIN IMMEDIATE;\n{body}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
                 )
-            reader = opened.enter_context(closing(_connect(path, key)))
+            reader = opened.enter_context(closing(connect(path, key)))
             reader.execute("PRAGMA query_only=ON")
         except sqlite.Error as error:
-            # Where the log cannot be made for want of space, SQLite says only "disk I/O error".
-            full = os.statvfs(path.parent).f_bavail == 0
-            raise (_disk_full() if full else _mapped(error)) from error
+            raise _opening(path, error) from error
         opened.pop_all()
     return writer, reader
 
 
-def _connect(path: Path, key: bytes) -> Connection:
+@contextmanager
+def faults(path: Path) -> Iterator[None]:
+    """SQLite's errors as errors.Error, while `path` is opened, made or read."""
+    try:
+        yield
+    except sqlite.Error as error:
+        raise _opening(path, error) from error
+
+
+def connect(path: Path, key: bytes) -> Connection:
+    """A connection of one's own; errors are SQLite's own (see `faults`)."""
     # Opened here, used in one other thread from then on.
     connection = sqlite.connect(
         str(path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
@@ -274,6 +282,12 @@ def _disk_full() -> Error:
         "the disk is full: nothing was written",
         "free some space; what was acknowledged before is safe",
     )
+
+
+def _opening(path: Path, error: sqlite.Error) -> Error:
+    # Where the log cannot be made for want of space, SQLite says only "disk I/O error".
+    full = os.statvfs(path.parent).f_bavail == 0
+    return _disk_full() if full else _mapped(error)
 
 
 def _mapped(error: sqlite.Error) -> Error:

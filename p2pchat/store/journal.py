@@ -22,6 +22,8 @@ __all__ = [
     "ids",
     "messages_between",
     "newest_time",
+    "numbered",
+    "numbers",
     "of_kind",
     "place",
     "run",
@@ -128,6 +130,26 @@ def after(tx: Connection, number: int, kinds: Sequence[int], count: int) -> list
         (row[0], entry)
         for row, entry in zip(rows, entries_of(row[1:] for row in rows), strict=True)
     ]
+
+
+def numbers(tx: Connection, room: bytes) -> list[int]:
+    """The rows of a room's entries, in display order; `numbered` reads them."""
+    rows = tx.execute(
+        "SELECT number FROM entries WHERE room = ? ORDER BY eff, chain_id, seq", (room,)
+    )
+    return [row[0] for row in rows]
+
+
+def numbered(tx: Connection, wanted: Sequence[int]) -> list[Entry]:
+    """The entries of these rows, in their order."""
+    marks = ", ".join("?" * len(wanted))
+    rows = tx.execute(
+        f"SELECT number, {COLUMNS} FROM entries WHERE number IN ({marks})",  # noqa: S608
+        wanted,
+    ).fetchall()
+    entries = entries_of(row[1:] for row in rows)
+    found = {row[0]: entry for row, entry in zip(rows, entries, strict=True)}
+    return [found[number] for number in wanted if number in found]
 
 
 def run(

@@ -23,6 +23,13 @@ def bob(tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.fixture
+def cat(tmp_path: Path) -> Iterator[Home]:
+    home = Home("Cat", tmp_path / "cat")
+    yield home
+    home.end()
+
+
+@pytest.fixture
 def friends(ann: Home, bob: Home) -> tuple[Home, Home]:
     """Ann and Bob, both up, connected by one pasted invite."""
     ann.up()

@@ -252,7 +252,7 @@ async def test_every_older_version_gets_the_schema_of_a_new_database(tmp_path: P
     for version in range(1, module.SCHEMA_VERSION + 1):
         path, key = tmp_path / f"{version}.db", bytes(32)
         if version < module.SCHEMA_VERSION:
-            connection = module._connect(path, key)
+            connection = module.connect(path, key)
             for script in sorted((folder / "schema").glob("*.sql"))[: version + 1]:
                 connection.executescript(script.read_text())
             connection.execute(f"PRAGMA user_version = {version}")

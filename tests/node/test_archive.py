@@ -1,0 +1,125 @@
+"""What comes in from a file is checked as if a peer had sent it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pchat.errors import Error
+from p2pchat.node import archive
+from p2pchat.node.node import Node
+from p2pchat.store.profile import Profile
+from tests.node.people import acquaint, person
+
+Lines = list[dict[str, Any]]
+
+
+async def _exported(node: Node, path: Path) -> Lines:
+    await node.export(path)
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _write(path: Path, lines: Lines) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def _refuse() -> str:
+    pytest.fail("asked for a passphrase")
+
+
+async def _import(node: Node, path: Path) -> tuple[int, int]:
+    event = await node.import_(path, passphrase=_refuse)
+    return event.added, event.known
+
+
+def _swap(lines: Lines) -> Lines:
+    return [*lines[:2], lines[3], lines[2], *lines[4:]]
+
+
+def _without(field: str) -> Callable[[Lines], Lines]:
+    def change(lines: Lines) -> Lines:
+        entry = {key: value for key, value in lines[-1]["entry"].items() if key != field}
+        return [*lines[:-1], {**lines[-1], "entry": entry}]
+
+    return change
+
+
+def _other(field: str, value: object) -> Callable[[Lines], Lines]:
+    def change(lines: Lines) -> Lines:
+        return [*lines[:-1], {**lines[-1], "entry": {**lines[-1]["entry"], field: value}}]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _swap,
+        _without("header"),
+        _without("signature"),
+        _other("signature", "AAAA"),
+        _other("signature", None),
+        _other("body", "AAAA"),
+        _other("header", "no base64"),
+        _other("header", 7),
+        lambda lines: lines[1:],
+        lambda lines: [{"event": "export"}, *lines[1:]],
+        lambda lines: [{**lines[0], "room": "a" * 51}, *lines[1:]],
+        lambda lines: [*lines, {"event": "message"}],
+    ],
+)
+async def test_lines_that_were_changed_are_refused(
+    tmp_path: Path, change: Callable[[Lines], Lines]
+) -> None:
+    await acquaint(tmp_path, "Ann", "Bob")
+    async with person(tmp_path, "Ann", online=False) as ann:
+        await ann.export(tmp_path / "archive", passphrase="secret")
+        room = await ann.room("Bob")
+        for number in range(3):
+            await room.send(f"number {number}")
+        lines = await _exported(ann, tmp_path / "lines")
+    profile = Profile.open(tmp_path / "earlier")
+    archive.restore(profile, tmp_path / "archive", lambda: "secret")
+    profile.close()
+    async with person(tmp_path, "earlier", online=False) as earlier:
+        with pytest.raises(Error) as raised:
+            await _import(earlier, _write(tmp_path / "changed", change(lines)))
+        assert raised.value.code == "import-malformed"
+        added, known = await _import(earlier, _write(tmp_path / "good", lines))
+        assert added + known == len(lines) - 1
+        room = await earlier.room("Bob")
+        found = [message.text async for message in room.history()]
+        assert found == [f"number {number}" for number in range(3)]
+
+
+async def test_what_is_missing_comes_back_from_a_file(tmp_path: Path) -> None:
+    await acquaint(tmp_path, "Ann", "Bob")
+    async with person(tmp_path, "Ann", online=False) as ann:
+        room = await ann.room("Bob")
+        await room.send("one")
+        early = await _exported(ann, tmp_path / "early")
+        archive_path = tmp_path / "archive"
+        await ann.export(archive_path, passphrase="secret")
+        await room.send("two")
+        late = await _exported(ann, tmp_path / "late")
+        assert await _import(ann, tmp_path / "late") == (0, len(late) - 1)
+    async with person(tmp_path, "again", online=False) as again:
+        assert again.created
+        with pytest.raises(Error) as raised:
+            await _import(again, tmp_path / "late")
+        assert raised.value.code == "import-foreign"
+    profile = Profile.open(tmp_path / "restored")
+    archive.restore(profile, archive_path, lambda: "secret")
+    profile.close()
+    async with person(tmp_path, "restored", online=False) as restored:
+        assert restored.peer_id == ann.peer_id
+        assert await _import(restored, tmp_path / "late") == (1, len(early) - 1)
+        room = await restored.room("Bob")
+        await room.send("three")
+        assert [message.text async for message in room.history()] == ["one", "two", "three"]
+        chains = restored._rooms.get(room.key)
+        assert chains is not None
+        assert len(chains.heads) == 2, "a restored profile goes on in a chain of its own"
