@@ -32,7 +32,7 @@ from p2pchat.core.entry import (
 )
 from p2pchat.core.identity import Certificate, Identity, Random
 
-__all__ = ["CHAINS_MAX", "Accepted", "Chains", "Head", "Verdict"]
+__all__ = ["CHAINS_MAX", "Accepted", "Ask", "Chains", "Head", "Verdict"]
 
 CHAINS_MAX = 16_384
 """Chains of one room: a member could invent incarnations without end."""
@@ -48,6 +48,21 @@ class Head:
     id: bytes
     device: bytes
     time: int
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """A chain that one link was asked for, up to `last`."""
+
+    last: int
+    quiet_since: float | None = None
+    """when a timer first saw that nothing had come; None: something has, since"""
+
+    def quiet_s(self, now: float) -> float:
+        """How long nothing has come, as far as timers saw."""
+        if self.quiet_since is None:
+            self.quiet_since = now
+        return now - self.quiet_since
 
 
 class Verdict(Enum):
@@ -78,6 +93,10 @@ class Chains:
         self.epochs: dict[bytes, bytes] = {}
         """epoch id -> key, of those that we can open"""
         self.forked: set[bytes] = set()
+        self.unsaved: list[tuple[Entry, ...]] = []
+        """runs accepted and not handed to the store yet, in order, whatever link they came by"""
+        self.asks: dict[bytes, Ask] = {}
+        """chain -> the one ask that stands for it: all links of the room see it"""
         self._covered: dict[bytes, bytes] = {}
         self._digest: bytes | None = None
 
@@ -172,7 +191,9 @@ class Chains:
         for certificate in certificates:
             self.certify(certificate)
         self._advance(entries[-1])
-        return Accepted(tuple(entries))
+        accepted = Accepted(tuple(entries))
+        self.unsaved.append(accepted.entries)
+        return accepted
 
     def _certificates_in(self, entries: Sequence[Entry]) -> list[Certificate] | None:
         """Those that `entries` bring, or None if their device is no member's."""

@@ -6,26 +6,33 @@ New entries are pushed at once to a peer that is known to be level with their ch
 is told the chain's head, and wants them. Everything in flight is forgotten with the link and asked
 for again on the next: there is nothing to resume but the heads themselves.
 
+One link at a time is asked for a chain, since runs fit only in order: `Chains.asks` tells the links
+of a room of each other. An ask is free again when it is met, when its link ends, or when another
+link whose peer has the chain saw it quiet for 3 s; whom it was taken from is asked again after a
+minute. What came by another link is told by `have`, so that a peer asked before sends it no more.
+
     from peer  when                     what is done
     summary    digests equal            in sync; send level
     level      of our present digest    in sync
     level      of an older one          send summary again
     summary    they differ              send heads
-    heads      peer is ahead in a chain want that range; if asked, send heads
+    heads      peer is ahead in a chain want that range, unless another link is asked for it;
+                                        if asked, send heads
     want       -                        emit Load for as much as the credit allows
     run        continues its chain      Persist, Send have
     run        beyond our head          want what is missing
     run        known                    Send have
     run        forged                   Close
-    have       -                        credit returns; PeerHas tells what the peer has on disk
+    have       -                        credit returns; PeerHas tells what the peer has on disk;
+                                        what is wanted shrinks to what it lacks
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from p2pchat.core.bounds import HEADS_MAX, OUTSTANDING_BYTES, WANTS_MAX
-from p2pchat.core.chain import Accepted, Chains, Verdict
+from p2pchat.core.chain import Accepted, Ask, Chains, Verdict
 from p2pchat.core.entry import Entry, chain_id, parse_header
 from p2pchat.core.identity import Random, mac
 from p2pchat.core.machine import Close, Emit, Output, Persist, Send
@@ -34,13 +41,24 @@ from p2pchat.core.wire import Have, Heads, Level, Row, Run, Summary, Want, encod
 __all__ = ["Append", "Load", "PeerHas", "Progress", "Reconcile"]
 
 _SUMMARY_S = 60.0
-_LIVE_BYTES = 32_768
-"""Longer frames go with the bulk, so that they delay no short one; `live` takes 64 KiB at most."""
+_LOOK_S = 1.0
+"""How often a link looks after what it lacks."""
+_QUIET_S = 3.0
+_AGAIN_S = 60.0
+_ASKS_MAX = 256
+"""Chains that one peer is asked for at once: more than its credit holds, far below WANTS_MAX, and
+the rest is left to other links."""
+_PUSH_BYTES = 4_096
+"""Longer runs are told, not pushed: every link would bring them, and one is enough. What is pushed
+goes on `live`, where it must delay nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Commit these new entries of one chain."""
+    """Commit these new entries of one chain, and all that any link accepted before them.
+
+    None: what follows speaks of the room's heads, and other links move them too.
+    """
 
     room: bytes
     entries: tuple[Entry, ...]
@@ -90,14 +108,30 @@ class _Side:
     """chain -> seq that the peer has on disk"""
     sent: dict[bytes, int] = field(default_factory=dict)
     """chain -> seq up to which we have sent, acknowledged or not"""
-    wanted: dict[bytes, int] = field(default_factory=dict)
-    """chain -> last seq asked for"""
+    behind: dict[bytes, int] = field(default_factory=dict)
+    ahead: dict[bytes, int] = field(default_factory=dict)
+    """chain -> entries that the peer has beyond ours, or lacks; kept up by `_weigh`"""
+    behind_total: int = 0
+    ahead_total: int = 0
+    asked: dict[bytes, Ask] = field(default_factory=dict)
+    """chain -> what this link was asked for, whether or not that ask still stands"""
+    parked: dict[bytes, Want] = field(default_factory=dict)
+    """chain -> what the peer wants of it that is on no disk of ours yet"""
     compared: bool = False
     told: bytes = b""
     """digest of the heads that we told last"""
-    minute: bytes = b""
-    """digest of our heads a minute ago"""
     shown: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A run on its way."""
+
+    room: bytes
+    chain: bytes
+    last: int
+    size_bytes: int
+    minute: int
 
 
 class Reconcile:
@@ -111,9 +145,11 @@ class Reconcile:
         self._outputs: deque[Output] = deque()
         self._serving: deque[Want] = deque()
         self._loading = False
-        self._flight: deque[tuple[bytes, bytes, int, int]] = deque()
+        self._flight: deque[_Flight] = deque()
         self._outstanding = 0
+        self._minute = 0
         self._due = now + self._jittered()
+        self._looked = now
 
     # -- what the node says --------------------------------------------------------------------
 
@@ -125,34 +161,48 @@ class Reconcile:
             self._tags[tag] = chains.room
         self.compare(chains.room)
 
-    def replace(self, chains: Mapping[bytes, Chains]) -> None:
-        """The node has loaded these rooms anew."""
-        for room, fresh in chains.items():
-            if room in self._sides:
-                self._sides[room].chains = fresh
-
     def compare(self, room: bytes) -> None:
         """Ask for a comparison now."""
         side = self._sides.get(room)
         if side is not None:
             side.compared = False
+            self._weigh_all(side)
             self._summarise(side)
             self._show(side)
 
+    def end(self) -> None:
+        """The link is gone: what it was asked for is free for others."""
+        for side in self._sides.values():
+            for chain in list(side.asked):
+                self._free(side, chain)
+        self._sides.clear()
+        self._tags.clear()
+
     def push(self, room: bytes, entries: Sequence[Entry]) -> None:
-        """These entries of one chain are on our disk; the peer may want them at once."""
+        """These entries of one chain are on our disk, from here or by another link."""
         side = self._sides.get(room)
         if side is None or not entries:
             return
         chain, first, last = entries[0].chain, entries[0].header.seq, entries[-1].header.seq
+        parked = side.parked.pop(chain, None)
+        if parked is not None:
+            self._serving.append(parked)
+            self._serve()
+        self._weigh(side, chain)
+        waiting = any(want.tag == side.tag and want.chain == chain for want in self._serving)
         if side.peer.get(chain, -1) >= last:
-            return
-        ready = max(side.peer.get(chain, -1), side.sent.get(chain, -1)) == first - 1
-        if ready and self._outstanding < OUTSTANDING_BYTES and entries[-1].signature is not None:
-            self._run(side, entries, pushed=True)
-        elif chain not in {want.chain for want in self._serving}:
-            # Not level, or too much on the way: tell where the chain stands; the peer wants it.
-            self._send(Heads(side.tag, (self._row(side, chain),), reply=False))
+            # It waits for our acknowledgement, and may be sending us the same.
+            self._send(side, Have(side.tag, (Row(chain, last, entries[-1].id),)))
+            self._met(side, chain)
+        elif not waiting:
+            # What it wants already is served up to here.
+            level = max(side.peer.get(chain, -1), side.sent.get(chain, -1)) == first - 1
+            credit = self._outstanding < OUTSTANDING_BYTES
+            if level and credit and entries[-1].signature is not None and _is_short(entries):
+                self._run(side, entries, pushed=True)
+            else:
+                # Not level, or too much: tell where the chain stands; the peer wants it.
+                self._tell_one(side, chain)
         self._show(side)
 
     def loaded(self, want: Load, entries: Sequence[Entry]) -> None:
@@ -161,14 +211,19 @@ class Reconcile:
         side = self._sides.get(want.room)
         if side is not None and self._serving and self._serving[0].chain == want.chain:
             head = self._serving.popleft()
-            if entries:
-                self._run(side, entries, pushed=False)
-                reached = entries[-1].header.seq
+            lacking = [entry for entry in entries if entry.header.seq >= head.first]
+            if lacking:
+                self._run(side, lacking, pushed=False)
+                reached = lacking[-1].header.seq
                 if reached < head.last:
                     self._serving.appendleft(Want(head.tag, head.chain, reached + 1, head.last))
-                elif reached < side.chains.seq(head.chain):
-                    # Written while this was served, and so not pushed.
-                    self._send(Heads(side.tag, (self._row(side, head.chain),), reply=False))
+                else:
+                    self._served(side, head.chain, reached)
+            elif entries:
+                self._serving.appendleft(head)
+            else:
+                # The head has moved and its commit is not done: `push` follows it.
+                side.parked[head.chain] = head
         self._serve()
 
     def peer_seq(self, room: bytes, chain: bytes) -> int:
@@ -206,17 +261,21 @@ class Reconcile:
         self._show(side)
 
     def handle_timer(self, now: float) -> None:
+        self._looked = now
         if now >= self._due:
             self._due = now + self._jittered()
+            self._forget_flight()
             for side in self._sides.values():
-                digest = side.chains.digest()
-                if side.minute == digest:
-                    # Nothing came for a minute: what was wanted may be asked for again.
-                    side.wanted.clear()
-                side.minute = digest
+                self._weigh_all(side)
                 self._summarise(side)
+        for side in self._sides.values():
+            for chain in list(side.behind):
+                self._look(side, chain, now)
+            self._show(side)
 
     def next_timer(self) -> float | None:
+        if any(side.behind for side in self._sides.values()):
+            return min(self._due, self._looked + _LOOK_S)
         return self._due
 
     def outputs(self) -> Iterator[Output]:
@@ -229,17 +288,18 @@ class Reconcile:
         if digest == side.chains.digest():
             self._level(side)
             # Says so, since the peer may wait for it.
-            self._send(Level(side.tag, digest))
+            self._send(side, Level(side.tag, digest))
         elif side.told != side.chains.digest():
             self._tell(side, reply=True)
         else:
             # Our heads were told already and did not help: the peer has to tell its own.
-            self._send(Heads(side.tag, (), reply=True))
+            self._send(side, Heads(side.tag, (), reply=True))
 
     def _heads(self, side: _Side, rows: Sequence[Row], *, reply: bool) -> None:
         for row in rows:
             self._peer_has(side, row.chain, row.seq)
-            self._want(side, row.chain, row.seq)
+            self._weigh(side, row.chain)
+            self._ask(side, row.chain)
         side.compared = True
         if reply and (not rows or side.told != side.chains.digest()):
             self._tell(side, reply=not rows)
@@ -254,14 +314,8 @@ class Reconcile:
     def _level(self, side: _Side) -> None:
         for chain, head in side.chains.heads.items():
             self._peer_has(side, chain, head.seq)
+            self._weigh(side, chain)
         side.compared = True
-
-    def _want(self, side: _Side, chain: bytes, last: int) -> None:
-        own = side.chains.seq(chain)
-        asked = max(own, side.wanted.get(chain, -1))
-        if last > asked and chain not in side.chains.forked:
-            side.wanted[chain] = last
-            self._send(Want(side.tag, chain, asked + 1, last))
 
     def _take(self, side: _Side, run: Run) -> None:
         chains = side.chains
@@ -270,36 +324,99 @@ class Reconcile:
             case Accepted(entries):
                 chain, seq = entries[0].chain, entries[-1].header.seq
                 self._outputs.append(Persist(Append(chains.room, entries)))
+                standing = chains.asks.get(chain)
+                if standing is not None:
+                    standing.quiet_since = None
+                    if standing.last <= seq:
+                        del chains.asks[chain]
                 self._peer_has(side, chain, seq)
-                if side.wanted.get(chain, -1) <= seq:
-                    side.wanted.pop(chain, None)
-                self._send(Have(side.tag, (self._row(side, chain),)))
+                self._weigh(side, chain)
+                self._send(side, Have(side.tag, (self._row(side, chain),)))
+                self._met(side, chain)
             case Verdict.BAD:
                 self._outputs.append(Close("bad-frame"))
             case Verdict.FORKED:
-                pass
+                first = parse_header(run.headers[0])
+                assert first is not None
+                self._weigh(side, chain_id(first.room, first.device, first.incarnation))
             case Verdict.KNOWN | Verdict.GAP:
                 first, last = parse_header(run.headers[0]), parse_header(run.headers[-1])
                 assert first is not None
                 chain = chain_id(first.room, first.device, first.incarnation)
+                if last is not None:
+                    self._peer_has(side, chain, last.seq)
+                    self._weigh(side, chain)
                 if result is Verdict.KNOWN:
-                    self._send(Have(side.tag, (self._row(side, chain),)))
-                elif last is not None:
+                    self._send(side, Have(side.tag, (self._row(side, chain),)))
+                else:
                     # A push that overtook the backlog: only what nobody asked for yet is wanted.
-                    self._want(side, chain, last.seq)
+                    self._ask(side, chain)
 
     def _had(self, side: _Side, rows: Sequence[Row]) -> None:
-        for row in rows:
-            self._peer_has(side, row.chain, row.seq)
-            keep: deque[tuple[bytes, bytes, int, int]] = deque()
-            for item in self._flight:
-                room, chain, last, size = item
-                if room == side.chains.room and chain == row.chain and last <= row.seq:
-                    self._outstanding -= size
-                else:
-                    keep.append(item)
-            self._flight = keep
+        had = {row.chain: row.seq for row in rows}
+        for chain, seq in had.items():
+            self._peer_has(side, chain, seq)
+            self._weigh(side, chain)
+        flight: deque[_Flight] = deque()
+        for item in self._flight:
+            if item.room == side.chains.room and item.last <= had.get(item.chain, -1):
+                self._outstanding -= item.size_bytes
+            else:
+                flight.append(item)
+        self._flight = flight
+        for index, want in enumerate(self._serving):
+            first = had.get(want.chain, -1) + 1
+            if want.tag == side.tag and want.first < first:
+                self._serving[index] = Want(want.tag, want.chain, first, want.last)
         self._serve()
+
+    # -- asking --------------------------------------------------------------------------------
+
+    def _ask(self, side: _Side, chain: bytes) -> None:
+        """Want what the peer has of `chain` beyond ours, unless somebody is asked for it."""
+        if chain not in side.behind:
+            return
+        standing, ours = side.chains.asks.get(chain), side.asked.get(chain)
+        first, last = side.chains.seq(chain) + 1, side.peer[chain]
+        if standing is not ours or (ours is None and len(side.asked) >= _ASKS_MAX):
+            # Another link's, or taken from this one; or this peer has enough to do.
+            return
+        if ours is not None:
+            first = max(first, ours.last + 1)
+        if first <= last:
+            if ours is None:
+                side.asked[chain] = side.chains.asks[chain] = Ask(last)
+            else:
+                ours.last = last
+            self._send(side, Want(side.tag, chain, first, last))
+
+    def _met(self, side: _Side, chain: bytes) -> None:
+        """`chain` has grown: what was asked for may have come, and leave room for more."""
+        ours = side.asked.get(chain)
+        if ours is not None and ours.last <= side.chains.seq(chain):
+            self._free(side, chain)
+            if len(side.asked) <= _ASKS_MAX // 2:
+                for other in list(side.behind):
+                    self._ask(side, other)
+        self._ask(side, chain)
+
+    def _free(self, side: _Side, chain: bytes) -> None:
+        ask = side.asked.pop(chain)
+        if side.chains.asks.get(chain) is ask:
+            del side.chains.asks[chain]
+
+    def _look(self, side: _Side, chain: bytes, now: float) -> None:
+        """Take over what another link was asked for in vain; ask this one again after a while."""
+        standing, ours = side.chains.asks.get(chain), side.asked.get(chain)
+        if ours is not None:
+            patience_s = _QUIET_S if standing is None else _AGAIN_S
+            if ours.quiet_s(now) >= patience_s:
+                self._free(side, chain)
+        elif standing is not None:
+            room_left = len(side.asked) < _ASKS_MAX
+            if standing.quiet_s(now) >= _QUIET_S and room_left:
+                del side.chains.asks[chain]
+        self._ask(side, chain)
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -310,6 +427,10 @@ class Reconcile:
             side = self._sides[room] if room is not None else None
             if side is None or side.chains.seq(want.chain) < want.first:
                 self._serving.popleft()
+                continue
+            if want.last < want.first:
+                self._serving.popleft()
+                self._served(side, want.chain, want.last)
                 continue
             self._loading = True
             load = Load(side.chains.room, want.chain, want.first, want.last)
@@ -328,9 +449,26 @@ class Reconcile:
             )
         )
         side.sent[last.chain] = last.header.seq
-        self._flight.append((side.chains.room, last.chain, last.header.seq, len(frame)))
+        self._flight.append(
+            _Flight(side.chains.room, last.chain, last.header.seq, len(frame), self._minute)
+        )
         self._outstanding += len(frame)
-        self._outputs.append(Send(frame, bulk=not pushed or len(frame) > _LIVE_BYTES))
+        self._outputs.append(Send(frame, bulk=not pushed))
+
+    def _forget_flight(self) -> None:
+        """A run that is not acknowledged in a minute was not taken (a fork): credit returns."""
+        while self._flight and self._flight[0].minute < self._minute:
+            self._outstanding -= self._flight.popleft().size_bytes
+        self._minute += 1
+        self._serve()
+
+    def _served(self, side: _Side, chain: bytes, reached: int) -> None:
+        if reached < side.chains.seq(chain):
+            # Written while this was served, and so not pushed.
+            self._tell_one(side, chain)
+
+    def _tell_one(self, side: _Side, chain: bytes) -> None:
+        self._send(side, Heads(side.tag, (self._row(side, chain),), reply=False))
 
     def _tell(self, side: _Side, *, reply: bool) -> None:
         heads = side.chains.heads
@@ -338,7 +476,7 @@ class Reconcile:
         rows = [Row(chain, head.seq, head.id) for chain, head in heads.items()]
         for start in range(0, max(1, len(rows)), HEADS_MAX // 2):
             part = tuple(rows[start : start + HEADS_MAX // 2])
-            self._send(Heads(side.tag, part, reply=reply and start == 0))
+            self._send(side, Heads(side.tag, part, reply=reply and start == 0))
 
     def _row(self, side: _Side, chain: bytes) -> Row:
         head = side.chains.heads[chain]
@@ -350,18 +488,25 @@ class Reconcile:
             side.peer[chain] = seq
             self._outputs.append(Emit(PeerHas(side.chains.room, chain, before, seq)))
 
-    def _progress(self, side: _Side) -> Progress:
-        own = side.chains
+    def _weigh(self, side: _Side, chain: bytes) -> None:
+        """Count by how much the two differ in `chain`."""
+        lead = side.peer.get(chain, -1) - side.chains.seq(chain)
         # A forked chain stops here, so it is nothing that could still come.
-        behind = sum(
-            max(0, seq - own.seq(chain))
-            for chain, seq in side.peer.items()
-            if chain not in own.forked
-        )
-        ahead = sum(
-            max(0, head.seq - side.peer.get(chain, -1)) for chain, head in own.heads.items()
-        )
-        return Progress(own.room, behind, ahead, side.compared)
+        behind = lead if lead > 0 and chain not in side.chains.forked else 0
+        ahead = -lead if lead < 0 else 0
+        side.behind_total += behind - side.behind.pop(chain, 0)
+        side.ahead_total += ahead - side.ahead.pop(chain, 0)
+        if behind:
+            side.behind[chain] = behind
+        if ahead:
+            side.ahead[chain] = ahead
+
+    def _weigh_all(self, side: _Side) -> None:
+        for chain in side.chains.heads.keys() | side.peer.keys():
+            self._weigh(side, chain)
+
+    def _progress(self, side: _Side) -> Progress:
+        return Progress(side.chains.room, side.behind_total, side.ahead_total, side.compared)
 
     def _show(self, side: _Side) -> None:
         progress = self._progress(side)
@@ -369,11 +514,22 @@ class Reconcile:
             side.shown = progress
             self._outputs.append(Emit(progress))
 
-    def _send(self, frame: Summary | Heads | Want | Have | Level) -> None:
+    def _send(self, side: _Side, frame: Summary | Heads | Want | Have | Level) -> None:
+        if not isinstance(frame, Want):
+            self._outputs.append(Persist(Append(side.chains.room, ())))
         self._outputs.append(Send(encode(frame)))
 
     def _summarise(self, side: _Side) -> None:
-        self._send(Summary(side.tag, side.chains.digest(), side.chains.total))
+        self._send(side, Summary(side.tag, side.chains.digest(), side.chains.total))
 
     def _jittered(self) -> float:
         return _SUMMARY_S * (0.75 + self._random(1)[0] / 512)
+
+
+def _is_short(entries: Sequence[Entry]) -> bool:
+    left = _PUSH_BYTES
+    for entry in entries:
+        left -= len(entry.raw) + len(entry.body or b"")
+        if left < 0:
+            return False
+    return True

@@ -146,6 +146,7 @@ class Session:
                 return closed.reason
             finally:
                 driving.cancel()
+                self.reconcile.end()
 
     async def _drive(self) -> None:
         loop = asyncio.get_running_loop()
@@ -160,6 +161,7 @@ class Session:
     async def _read(self) -> str:
         while True:
             frames = [await self._link.receive(), *self._link.waiting()]
+            due = self.reconcile.next_timer()
             for data in frames:
                 try:
                     frame = decode_frame(data)
@@ -178,6 +180,8 @@ class Session:
                     case None:
                         pass
             await self._runner.flush()
+            if self.reconcile.next_timer() != due:
+                self._runner.wake()
 
     async def _commit(self, records: list[object]) -> None:
         await self._hub.commit(records, self)

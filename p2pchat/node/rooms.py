@@ -30,7 +30,7 @@ from p2pchat.core.reconcile import Append, Load
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.timeline import Timeline
 from p2pchat.events import Event, Message, Share, rfc3339
-from p2pchat.store import journal, rooms, search
+from p2pchat.store import journal, meta, rooms, search
 from p2pchat.store.database import Connection, Database
 
 __all__ = ["Rooms"]
@@ -42,7 +42,7 @@ _SEALED_MAX = 4_096
 """Entries kept in memory until their key comes; the rest is seen with the next `log`."""
 
 Listener = Callable[[bytes, Sequence[Entry], object], None]
-"""Hears room, entries of one chain that are on disk now, and where they came from (None: here)."""
+"""Hears room, entries of one chain that are on disk now, where from (None: here, or several)."""
 
 
 class Rooms:
@@ -66,6 +66,7 @@ class Rooms:
         """entries that came before their epoch's key, by epoch"""
         self._forgotten = False
         """Whether some of those were not kept."""
+        self._saving = asyncio.Lock()
         self.listeners: list[Listener] = []
 
     # -- what there is -------------------------------------------------------------------------
@@ -101,6 +102,15 @@ class Rooms:
 
     def own_chain(self, room: bytes) -> bytes:
         return chain_id(room, self.identity().device, self._incarnation)
+
+    def behind(self, room: bytes, seq: int) -> bool:
+        """Whether somebody who has our chain up to `seq` has more of it than we do."""
+        return self._rooms[room].seq(self.own_chain(room)) < seq
+
+    async def renew(self) -> None:
+        """Write in new chains from now on."""
+        self._incarnation = self._random(8)
+        await self._database.write(partial(meta.put, name="incarnation", value=self._incarnation))
 
     def create_direct(self, tx: Connection, person: bytes) -> bytes:
         """Put the room of two with `person` into the store, if it is not there; answers its id."""
@@ -158,13 +168,34 @@ class Rooms:
     # -- taking in -----------------------------------------------------------------------------
 
     async def commit(self, records: Sequence[object], source: object) -> None:
-        """Put what a link's machine accepted on disk."""
+        """Put what links' machines accepted on disk, up to what this one did."""
         appends = [record for record in records if isinstance(record, Append)]
-        wall = self._wall()
-        for append in appends:
-            for entry in append.entries:
-                self._clock.witness(entry.header.time, wall)
-        await self._append(appends, source)
+        rooms = {append.room for append in appends}
+        if self._saving.locked() or any(self._rooms[room].unsaved for room in rooms):
+            # Cancelled or not, it is done, and so is what follows from it.
+            await asyncio.shield(self._save(rooms, appends, source))
+
+    async def _save(self, rooms: set[bytes], own: Sequence[Append], source: object) -> None:
+        # One at a time: runs of one chain come by several links, and fit only in order.
+        async with self._saving:
+            appends: list[Append] = []
+            for room in rooms:
+                chains = self._rooms[room]
+                appends += [Append(room, entries) for entries in chains.unsaved]
+                chains.unsaved.clear()
+            wall = self._wall()
+            for append in appends:
+                for entry in append.entries:
+                    self._clock.witness(entry.header.time, wall)
+            if appends:
+                await self._append(appends, source if all(one in own for one in appends) else None)
+            for append in own:
+                last = append.entries[-1] if append.entries else None
+                if last and self._rooms[append.room].seq(last.chain) < last.header.seq:
+                    # Another link took it along, and that commit failed.
+                    raise errors.Error(
+                        "internal", "the journal moved meanwhile", "run the command again"
+                    )
 
     async def _append(self, appends: Sequence[Append], source: object) -> None:
         epochs: list[tuple[bytes, bytes, bytes]] = []

@@ -3,9 +3,9 @@ from hypothesis import strategies as st
 
 from p2pchat.core.bounds import WANTS_MAX
 from p2pchat.core.identity import Identity
-from p2pchat.core.machine import Close
-from p2pchat.core.reconcile import Reconcile
-from p2pchat.core.wire import Heads, Row, Run, Summary, Want
+from p2pchat.core.machine import Close, Emit, Send
+from p2pchat.core.reconcile import Load, Reconcile
+from p2pchat.core.wire import Have, Heads, Row, Run, Summary, Want, decode
 from tests.harness.pair import Journal, Meeting, random_from
 
 
@@ -44,6 +44,8 @@ def test_two_are_level_whatever_was_cut_on_the_way(
         for number in range(steps):
             meeting.step((number + first) % 2)
         # The link is gone, and with it all that was on the way.
+        for machine in meeting.machines:
+            machine.end()
     meeting = Meeting(*sides)
     meeting.settle()
     _level(meeting)
@@ -121,6 +123,47 @@ def test_a_peer_that_wants_without_end_loses_its_link() -> None:
     assert Close("bad-frame") in list(machine.outputs())
 
 
+def _serving(wanted: int) -> tuple[Journal, Reconcile, bytes, Load]:
+    """A machine that was asked for its whole chain, and reads it."""
+    journal, _ = _journals(wanted - 2, 0)
+    machine = Reconcile(bytes(32), random_from(1), 0.0)
+    machine.share(journal.chains)
+    (tag,) = machine._tags
+    machine.receive(Want(tag, journal.own, 0, wanted - 1))
+    (load,) = _loads(machine)
+    return journal, machine, tag, load
+
+
+def _loads(machine: Reconcile) -> list[Load]:
+    return [
+        output.fact
+        for output in machine.outputs()
+        if isinstance(output, Emit) and isinstance(output.fact, Load)
+    ]
+
+
+def test_what_is_wanted_before_its_commit_is_served_after_it() -> None:
+    journal, machine, _, load = _serving(3)
+    machine.loaded(load, [])
+    assert _loads(machine) == []
+    machine.push(journal.chains.room, journal.entries[journal.own][-1:])
+    assert _loads(machine) == [load]
+
+
+def test_what_came_by_another_link_is_sent_no_more() -> None:
+    journal, machine, tag, load = _serving(10)
+    entries = journal.entries[journal.own]
+    machine.receive(Have(tag, (Row(journal.own, 5, entries[5].id),)))
+    machine.loaded(load, journal.run(load, most=8))
+    frames = [decode(output.frame) for output in machine.outputs() if isinstance(output, Send)]
+    (run,) = [frame for frame in frames if isinstance(frame, Run)]
+    assert run.headers == tuple(entry.raw for entry in entries[6:8])
+    machine.receive(Have(tag, (Row(journal.own, 9, entries[9].id),)))
+    (load,) = _loads(machine) or [load]
+    machine.loaded(load, journal.run(load))
+    assert not any(isinstance(output, Send) for output in machine.outputs())
+
+
 def test_heads_that_are_never_delivered_are_asked_for_again_after_a_minute() -> None:
     sides = _journals(0, 0)
     machine = Reconcile(bytes(32), random_from(1), 0.0)
@@ -137,9 +180,8 @@ def test_heads_that_are_never_delivered_are_asked_for_again_after_a_minute() -> 
     assert wants() == 1
     machine.receive(Heads(tag, rows, reply=False))
     assert wants() == 0
-    for _ in range(2):
-        due = machine.next_timer()
-        assert due is not None
-        machine.handle_timer(due)
-    machine.receive(Heads(tag, rows, reply=False))
+    machine.handle_timer(1.0)
+    machine.handle_timer(59.0)
+    assert wants() == 0
+    machine.handle_timer(61.0)
     assert wants() == 1
