@@ -15,6 +15,7 @@ __all__ = [
     "Event",
     "Exported",
     "Failure",
+    "Finding",
     "Identity",
     "Imported",
     "InviteReady",
@@ -197,6 +198,15 @@ class Setting(_Event, frozen=True, kw_only=True, tag="setting"):
     source: str
 
 
+class Finding(_Event, frozen=True, kw_only=True, tag="finding", omit_defaults=False):
+    """What `doctor` saw: the `check`, whether it is `ok`, and the remedy where it is not."""
+
+    check: str
+    ok: bool
+    text: str
+    hint: str | None = None
+
+
 class Exported(_Event, frozen=True, kw_only=True, tag="exported"):
     """A file with history was written."""
 
@@ -242,6 +252,7 @@ Event = (
     | RoomRow
     | Member
     | Setting
+    | Finding
     | Exported
     | Imported
     | Note

@@ -22,6 +22,7 @@ __all__ = [
     "host",
     "is_locked",
     "lock",
+    "repair",
     "restore",
     "running_process",
     "settings",
@@ -54,6 +55,23 @@ def lock(home: Path, passphrase: Passphrase, new: str | None) -> None:
         profile.keep_key(locked)
     finally:
         profile.close()
+
+
+async def repair(home: Path, passphrase: Passphrase) -> tuple[int, int, Path]:
+    """Put a new journal of all that is whole in the place of a damaged one; no node may run.
+
+    Answers the entries kept, those lost, and where the old one lies. Raises errors.Busy,
+    errors.Refused `passphrase-wrong`, errors.Error.
+    """
+    from p2pchat.node.repair import rebuild
+
+    profile = Profile.open(home)
+    try:
+        key = await asyncio.to_thread(profile.key, os.urandom, passphrase)
+        rebuilt = await rebuild(profile, key)
+    finally:
+        profile.close()
+    return rebuilt.kept, rebuilt.lost, rebuilt.old
 
 
 def restore(home: Path, path: Path, passphrase: str | None) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "SyncRequest",
     "UnshareRequest",
     "WithdrawRequest",
+    "doctor",
     "export",
     "feed",
     "files",
@@ -254,6 +255,11 @@ async def import_(node: Node, request: ImportRequest) -> Stream:
     yield await node.import_(_absolute(request.path), passphrase=passphrase)
 
 
+async def doctor(node: Node, _: Nothing) -> Stream:
+    async for finding in node.doctor():
+        yield finding
+
+
 def _absolute(text: str) -> Path:
     path = Path(text)
     if not path.is_absolute():
@@ -311,6 +317,7 @@ ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
     "log": (LogRequest, log),
     "exports": (ExportRequest, export),
     "imports": (ImportRequest, import_),
+    "doctor": (Nothing, doctor),
     "sync": (SyncRequest, sync),
     "shares": (ShareRequest, share),
     "transfers": (GetRequest, get),

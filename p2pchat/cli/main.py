@@ -27,6 +27,7 @@ COMMANDS = {
     "passphrase": ("profile", "Set, change or remove the passphrase."),
     "id": ("profile", "Show the identity."),
     "rename": ("profile", "Change your display name."),
+    "doctor": ("profile", "Look for what could go wrong, and repair the journal."),
     "config": ("profile", "Show the settings in force."),
     "demo": ("demo", "Show all of it with three peers on this machine."),
     "completion": ("profile", "Print shell completion."),

@@ -126,6 +126,11 @@ class Output:
                 return f"{event.key} = {value}  ({event.source})"
             case events.Transfer():
                 return _transfer(event)
+            case events.Finding():
+                remedy = f"\n         {printable(event.hint)}" if event.hint else ""
+                return (
+                    f"{'ok' if event.ok else '!!':<3}{event.check}: {printable(event.text)}{remedy}"
+                )
             case events.Exported():
                 return f"{event.entries} entries written to {printable(event.path)}"
             case events.Imported():

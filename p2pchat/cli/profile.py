@@ -1,4 +1,4 @@
-"""init, passphrase, id, rename, config, completion."""
+"""init, passphrase, id, rename, doctor, config, completion."""
 
 import asyncio
 import os
@@ -9,13 +9,14 @@ import click
 
 from p2pchat import events
 from p2pchat.api.attach import is_locked, lock, settings
+from p2pchat.api.attach import repair as rebuild
 from p2pchat.api.routes import NameRequest
 from p2pchat.cli.command import Common, command, new_passphrase, read_secret, usage
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
-from p2pchat.errors import Busy
+from p2pchat.errors import Busy, Error
 
-__all__ = ["completion_", "config_", "id_", "init_", "passphrase_", "rename_"]
+__all__ = ["completion_", "config_", "doctor_", "id_", "init_", "passphrase_", "rename_"]
 
 
 @command
@@ -92,6 +93,34 @@ async def rename_(out: Output, common: Common, new_name: str) -> None:
     async with common.attach(online=False) as node:
         async for event in node.client.ask("name", NameRequest(name=new_name)):
             out.row(event)
+
+
+@command
+@click.option("--repair", is_flag=True, help="Make a new journal of all that is whole.")
+async def doctor_(out: Output, common: Common, *, repair: bool) -> int:
+    """Look for what could go wrong, in plain words; exit code 1 if something has to be done.
+
+    Reads and checks the whole journal. `--repair` keeps the damaged one aside; what is lost comes
+    back from friends with the next sync.
+    """
+    if repair:
+        kept, lost, old = await rebuild(common.folder, common.passphrase)
+        text = f"{kept} entries kept, {lost} lost; the old journal is {old}"
+        out.row(events.Finding(check="repair", ok=True, text=text))
+    whole = True
+    try:
+        async with common.attach(online=False) as node:
+            greet(out, node)
+            async for event in node.client.ask("doctor"):
+                out.row(event)
+                whole = whole and not (isinstance(event, events.Finding) and not event.ok)
+    except Error as error:
+        if error.code != "home-damaged":
+            raise
+        hint = "p2pchat doctor --repair; friends bring back what is lost"
+        out.row(events.Finding(check="journal", ok=False, text=error.message, hint=hint))
+        whole = False
+    return 0 if whole else 1
 
 
 @command

@@ -28,7 +28,7 @@ from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, direct_room, id_text
 from p2pchat.core.reconcile import Load, PeerHas, Progress
 from p2pchat.core.wire import Signal, Swarm
-from p2pchat.node import archive
+from p2pchat.node import archive, doctor
 from p2pchat.node.bus import Bus, Subscription
 from p2pchat.node.room import Room
 from p2pchat.node.rooms import Rooms
@@ -157,20 +157,27 @@ class Node:
         bus: Bus,
         name: str | None,
     ) -> "Node":
-        def read(tx: Connection) -> tuple[Identity, bytes, list[Contact], bool]:
+        beside = await asyncio.to_thread(profile.generation)
+
+        def read(tx: Connection) -> tuple[Identity, bytes, list[Contact], bool, int]:
             stored, incarnation = meta.get(tx, "identity"), meta.get(tx, "incarnation")
+            within = int(meta.get(tx, "generation") or b"0")
             if stored is None:
                 chosen = checked_name(name or os.environ.get("P2PCHAT_NAME") or _login_name())
                 identity = Identity.create(chosen, os.urandom)
                 meta.put(tx, "identity", msgspec.msgpack.encode(identity))
             else:
                 identity = msgspec.msgpack.decode(stored, type=Identity)
-            if incarnation is None:
+            # A database that was put back from a copy must not write what it has written once.
+            if incarnation is None or within != beside:
                 incarnation = os.urandom(8)
                 meta.put(tx, "incarnation", incarnation)
-            return identity, incarnation, contacts.all_contacts(tx), stored is None
+            generation = max(within, beside) + 1
+            meta.put(tx, "generation", str(generation).encode())
+            return identity, incarnation, contacts.all_contacts(tx), stored is None, generation
 
-        identity, incarnation, known, created = await database.write(read)
+        identity, incarnation, known, created, generation = await database.write(read)
+        await asyncio.to_thread(profile.keep_generation, generation)
         rooms = Rooms(database, incarnation, os.urandom, time.time, bus.publish)
         node = cls(profile, config, database, key, identity, rooms, bus, known)
         node.created = created
@@ -372,6 +379,10 @@ class Node:
         """Entries of ours have reached a disk elsewhere."""
         if fact.chain != self._rooms.own_chain(fact.room):
             return
+        if self._rooms.behind(fact.room, fact.seq):
+            # More of us than we have: this profile was put back from a copy, or runs twice.
+            _log.warning("a member has newer entries of ours; we go on as a new incarnation")
+            await self._rooms.renew()
         found = await self._database.read(
             lambda tx: journal.messages_between(tx, fact.chain, fact.before, fact.seq, MESSAGE)
         )
@@ -671,6 +682,12 @@ class Node:
         else:
             merge = await archive.merge_lines(path, database, held, me, time.time())
         return events.Imported(path=str(path), added=merge.added, known=merge.known)
+
+    async def doctor(self) -> AsyncIterator[events.Finding]:
+        """Look for what could go wrong for this profile; reads all of the journal."""
+        newest = await self._database.read(journal.newest_time)
+        async for finding in doctor.examine(self.profile, self._database, newest, time.time()):
+            yield finding
 
     # -- state ---------------------------------------------------------------------------------
 

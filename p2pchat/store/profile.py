@@ -3,6 +3,7 @@
 config.toml   settings                 journal.db    the encrypted database
 key           its key (keyfile.py)     lock          held by the running node
 api.sock      the local API            files/        sealed shares and downloads
+generation    how often it was opened: a database that says otherwise was put back from a copy
 """
 
 import errno
@@ -181,6 +182,20 @@ class Profile:
         """Put a key file in the place of the one there is, whole or not at all."""
         try:
             _write_durably(self._key_path, data)
+        except OSError as error:
+            raise unwritable(self.home, error) from error
+
+    def generation(self) -> int:
+        """How often the profile was opened, by the count beside the database; 0 if that is gone."""
+        try:
+            return int((self.home / "generation").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def keep_generation(self, generation: int) -> None:
+        """Raises Error `home-unwritable`, `disk-full`."""
+        try:
+            _write_durably(self.home / "generation", str(generation).encode())
         except OSError as error:
             raise unwritable(self.home, error) from error
 

@@ -1,0 +1,60 @@
+"""Every finding says what it saw, and what to do where something is wrong."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from p2pchat.core.clock import stamp
+from p2pchat.events import Finding
+from p2pchat.node import doctor
+from p2pchat.node.node import Node
+from tests.node.people import acquaint, person
+
+
+async def _findings(node: Node, *, newest: int = 0, now: float | None = None) -> dict[str, Finding]:
+    found = doctor.examine(
+        node.profile, node._database, newest, time.time() if now is None else now
+    )
+    return {finding.check: finding async for finding in found}
+
+
+async def test_a_healthy_profile(tmp_path: Path) -> None:
+    await acquaint(tmp_path, "Ann", "Bob")
+    async with person(tmp_path, "Ann", online=False) as ann:
+        await (await ann.room("Bob")).send("hello")
+        found = [finding async for finding in ann.doctor()]
+    assert all(finding.ok and finding.hint is None for finding in found), found
+    assert [finding.check for finding in found] == [
+        "packages",
+        "profile",
+        "disk",
+        "clock",
+        "journal",
+    ]
+    assert "3 entries" in found[-1].text
+
+
+async def test_what_is_wrong_has_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with person(tmp_path, "Ann", online=False) as ann:
+        (tmp_path / "Ann" / "key").chmod(0o644)
+        usage = type(shutil.disk_usage("/"))(10, 9, 1)
+        monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+        found = await _findings(ann, newest=stamp(time.time() + 1_000))
+        for check in ("profile", "disk", "clock"):
+            assert not found[check].ok
+            assert found[check].hint
+        assert not (await _findings(ann, now=0.0))["clock"].ok
+
+
+async def test_a_foreign_signaling_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "signaling").mkdir()
+    (tmp_path / "signaling" / "__init__.py").touch()
+    monkeypatch.setattr("p2pchat.__file__", str(tmp_path / "elsewhere" / "p2pchat" / "x.py"))
+    async with person(tmp_path, "Ann", online=False) as ann:
+        found = (await _findings(ann))["packages"]
+    assert not found.ok
+    assert "signaling" in found.text

@@ -1,0 +1,165 @@
+"""A damaged journal is found to be so, and what is whole in it is kept."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from p2pchat.core.entry import MESSAGE
+from p2pchat.errors import Error
+from p2pchat.node.node import Node
+from p2pchat.node.repair import find_damage, rebuild
+from p2pchat.store import journal
+from p2pchat.store.database import Connection, Database
+from p2pchat.store.profile import Profile
+from tests.node.people import acquaint, meet, person
+
+_MESSAGES = 40
+
+
+async def _written(folder: Path) -> None:
+    await acquaint(folder, "Ann", "Bob")
+    async with person(folder, "Ann", online=False) as ann:
+        room = await ann.room("Bob")
+        for number in range(_MESSAGES):
+            await room.send(f"number {number} " + "x" * 500)
+
+
+async def _texts(node: Node, room: str) -> list[str]:
+    found = (await node.room(room)).history(last=None)
+    return [message.text.split(" x")[0] async for message in found]
+
+
+async def _spoil(folder: Path, statement: str) -> None:
+    """As a fault of the disk's below SQLCipher would, but where we want it."""
+    profile = Profile.open(folder / "Ann")
+    database = await Database.open(profile.database_path, profile.key(os.urandom))
+
+    def work(tx: Connection) -> None:
+        assert tx.execute(statement).rowcount == 1
+
+    await database.write(work)
+    await database.aclose()
+    profile.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET body = zeroblob(length(body)) WHERE seq = 20",
+        "UPDATE entries SET header = zeroblob(200) WHERE seq = 20",
+        "UPDATE entries SET id = randomblob(32) WHERE seq = 20",
+        "UPDATE entries SET signature = randomblob(64) WHERE seq = 20",
+        "DELETE FROM entries WHERE seq = 20",
+    ],
+)
+async def test_an_entry_that_does_not_hold_ends_what_is_kept(
+    tmp_path: Path, statement: str
+) -> None:
+    await _written(tmp_path)
+    await _spoil(tmp_path, statement)
+    profile = Profile.open(tmp_path / "Ann")
+    key = profile.key(os.urandom)
+    database = await Database.open(profile.database_path, key)
+    damage = await find_damage(database)
+    await database.aclose()
+    assert damage
+    [(_, lost)] = damage.chains
+    rebuilt = await rebuild(profile, key)
+    assert rebuilt.old.exists()
+    assert (rebuilt.kept, rebuilt.lost) == (damage.checked, lost)
+    assert rebuilt.kept + rebuilt.lost == _MESSAGES + 2
+    profile.close()
+    async with person(tmp_path, "Ann", online=False) as ann:
+        kept = await _texts(ann, "Bob")
+        assert kept == [f"number {number}" for number in range(len(kept))]
+        assert 0 < len(kept) <= 20
+        assert not await find_damage(ann._database)
+
+
+async def test_a_page_that_cannot_be_read_costs_no_more_than_what_is_on_it(tmp_path: Path) -> None:
+    await _written(tmp_path)
+    path = tmp_path / "Ann" / "journal.db"
+    data = bytearray(path.read_bytes())
+    # Somewhere within the rows of entries, whose pages are the last ones.
+    data[-len(data) // 4] ^= 1
+    path.write_bytes(data)
+    profile = Profile.open(tmp_path / "Ann")
+    rebuilt = await rebuild(profile, profile.key(os.urandom))
+    profile.close()
+    assert rebuilt.kept
+    async with person(tmp_path, "Ann", online=False) as ann:
+        assert not await find_damage(ann._database)
+        await (await ann.room("Bob")).send("goes on")
+
+
+async def test_a_whole_journal_is_kept_whole(tmp_path: Path) -> None:
+    await _written(tmp_path)
+    profile = Profile.open(tmp_path / "Ann")
+    rebuilt = await rebuild(profile, profile.key(os.urandom))
+    profile.close()
+    assert (rebuilt.kept, rebuilt.lost) == (_MESSAGES + 2, 0)
+    async with person(tmp_path, "Ann", online=False) as ann:
+        assert len(await _texts(ann, "Bob")) == _MESSAGES
+        room = await ann.room("Bob")
+        assert len([one async for one in room.history(search='"number 7"')]) == 1
+
+
+async def test_without_an_identity_there_is_nothing_to_keep(tmp_path: Path) -> None:
+    await _written(tmp_path)
+    await _spoil(tmp_path, "DELETE FROM meta WHERE name = 'identity'")
+    profile = Profile.open(tmp_path / "Ann")
+    with pytest.raises(Error) as raised:
+        await rebuild(profile, profile.key(os.urandom))
+    profile.close()
+    assert raised.value.code == "home-damaged"
+
+
+async def _chains_of(node: Node) -> int:
+    [room] = node._rooms.all()
+    device = node.identity.device
+    rows = await node._database.read(lambda tx: journal.heads(tx, room.room))
+    return sum(row.device == device for row in rows)
+
+
+async def test_a_database_put_back_from_a_copy_writes_in_a_chain_of_its_own(tmp_path: Path) -> None:
+    await _written(tmp_path)
+    path = tmp_path / "Ann" / "journal.db"
+    shutil.copy(path, tmp_path / "copy")
+    async with person(tmp_path, "Ann", online=False) as ann:
+        await (await ann.room("Bob")).send("after the copy")
+        assert await _chains_of(ann) == 1
+    shutil.copy(tmp_path / "copy", path)
+    async with person(tmp_path, "Ann", online=False) as ann:
+        await (await ann.room("Bob")).send("restored")
+        assert await _chains_of(ann) == 2
+
+
+async def test_a_home_put_back_whole_learns_from_a_friend_that_it_is_old(tmp_path: Path) -> None:
+    async with person(tmp_path, "Bob") as bob:
+        async with person(tmp_path, "Ann") as ann:
+            await meet(ann, bob)
+            async for _ in (room := await ann.room("Bob")).delivered(
+                (await room.send("before")).id
+            ):
+                pass
+        shutil.copytree(tmp_path / "Ann", tmp_path / "copy")
+        async with person(tmp_path, "Ann", lan=False) as ann:
+            await meet(ann, bob)
+            room = await ann.room("Bob")
+            async for _ in room.delivered((await room.send("lost by the copy")).id):
+                pass
+        shutil.rmtree(tmp_path / "Ann")
+        shutil.copytree(tmp_path / "copy", tmp_path / "Ann")
+        async with person(tmp_path, "Ann") as ann:
+            await meet(ann, bob)
+            async for _ in ann.sync(wait=True):
+                pass
+            room = await ann.room("Bob")
+            async for _ in room.delivered((await room.send("and on")).id):
+                pass
+            expected = ["before", "lost by the copy", "and on"]
+            assert await _texts(ann, "Bob") == expected == await _texts(bob, "Ann")
+            rows = await bob._database.read(lambda tx: journal.of_kind(tx, room.key, MESSAGE))
+            assert len({row.chain for row in rows}) == 2
