@@ -16,6 +16,7 @@ __all__ = [
     "Exported",
     "Failure",
     "Finding",
+    "Forked",
     "Identity",
     "Imported",
     "InviteReady",
@@ -67,6 +68,7 @@ class Peer(_Event, frozen=True, kw_only=True, tag="peer"):
     reason: str | None = None
     verified: bool | None = None
     last_seen: str | None = None
+    forked: bool = False
 
 
 class Joined(_Event, frozen=True, kw_only=True, tag="joined"):
@@ -140,6 +142,14 @@ class Sync(_Event, frozen=True, kw_only=True, tag="sync"):
     state: Literal["comparing", "pulling", "in-sync"]
 
 
+class Forked(_Event, frozen=True, kw_only=True, tag="fork"):
+    """Proof came that a person signed two different histories of a room."""
+
+    room: str
+    peer: str
+    name: str
+
+
 class Note(_Event, frozen=True, kw_only=True, tag="note"):
     """A sentence for people: what is being tried, what was noticed. Scripts ignore it."""
 
@@ -190,6 +200,7 @@ class Member(_Event, frozen=True, kw_only=True, tag="member"):
     name: str
     online: bool = False
     me: bool = False
+    forked: bool = False
 
 
 class Setting(_Event, frozen=True, kw_only=True, tag="setting"):
@@ -255,6 +266,7 @@ Event = (
     | Finding
     | Exported
     | Imported
+    | Forked
     | Note
     | Failure
     | Done

@@ -84,7 +84,7 @@ async def _print(out: Output, client: Client, room: str, ready: asyncio.Event) -
             case events.Share() if event.room == room:
                 out.event(event)
                 out.note(f"  fetch it with /get {event.id[:8]}")
-            case events.Peer() | events.Joined():
+            case events.Peer() | events.Joined() | events.Forked():
                 out.event(event)
 
 

@@ -96,7 +96,14 @@ class Output:
                 seen = f", last seen {_clock(event.last_seen)}" if event.last_seen else ""
                 checked = "" if event.verified is None or event.verified else ", not verified"
                 name = printable(event.name)
-                return f"* {name} [{event.peer[:8]}] {event.state}{how}{checked}{seen}"
+                forked = ", has signed two histories" if event.forked else ""
+                return f"* {name} [{event.peer[:8]}] {event.state}{how}{checked}{seen}{forked}"
+            case events.Forked():
+                name = printable(event.name)
+                return (
+                    f"! {name} [{event.peer[:8]}] has signed two different histories: its profile"
+                    " was copied and runs twice, or it lies; that log stops here"
+                )
             case events.Joined():
                 return f"* connected with {printable(event.name)}; write with: p2pchat send " + (
                     f"{_quoted(printable(event.name))} TEXT"
@@ -120,7 +127,8 @@ class Output:
                 return f"{printable(event.name)} [{event.room[:8]}] {event.entries} entries{newest}"
             case events.Member():
                 state = "you" if event.me else "online" if event.online else "offline"
-                return f"{printable(event.name)} [{event.peer[:8]}] {state}"
+                forked = ", has signed two histories" if event.forked else ""
+                return f"{printable(event.name)} [{event.peer[:8]}] {state}{forked}"
             case events.Setting():
                 value = msgspec.json.encode(event.value).decode()
                 return f"{event.key} = {value}  ({event.source})"

@@ -32,7 +32,17 @@ from p2pchat.core.entry import (
 )
 from p2pchat.core.identity import Certificate, Identity, Random
 
-__all__ = ["CHAINS_MAX", "Accepted", "Ask", "Chains", "Head", "Verdict"]
+__all__ = [
+    "CHAINS_MAX",
+    "Accepted",
+    "Ask",
+    "Branch",
+    "Chains",
+    "Fork",
+    "ForkProof",
+    "Head",
+    "Verdict",
+]
 
 CHAINS_MAX = 16_384
 """Chains of one room: a member could invent incarnations without end."""
@@ -71,7 +81,31 @@ class Verdict(Enum):
     KNOWN = "known"
     GAP = "gap"
     FORKED = "forked"
+    """The chain is known to be forked, and nothing more is taken of it."""
     BAD = "bad"
+
+
+class Branch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Headers that follow each other in one chain, the last one signed."""
+
+    headers: tuple[bytes, ...]
+    signature: bytes
+
+
+class ForkProof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Two branches of one chain that name different entries for one place."""
+
+    one: Branch
+    other: Branch
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A run contradicts our chain at `seq`, and is signed: half of a proof, ours is the other."""
+
+    chain: bytes
+    seq: int
+    branch: Branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +126,8 @@ class Chains:
         """device key -> certificate of a member's device"""
         self.epochs: dict[bytes, bytes] = {}
         """epoch id -> key, of those that we can open"""
-        self.forked: set[bytes] = set()
+        self.forks: dict[bytes, ForkProof | None] = {}
+        """forked chains, each with its proof once both halves are there"""
         self.unsaved: list[tuple[Entry, ...]] = []
         """runs accepted and not handed to the store yet, in order, whatever link they came by"""
         self.asks: dict[bytes, Ask] = {}
@@ -110,7 +145,11 @@ class Chains:
         if self._digest is None:
             hasher = hashlib.sha256()
             for chain, head in sorted(self.heads.items()):
-                hasher.update(chain + head.seq.to_bytes(8, "big") + head.id)
+                # Of a forked chain members may hold different parts for ever.
+                if chain not in self.forks:
+                    hasher.update(chain + head.seq.to_bytes(8, "big") + head.id)
+            for chain in sorted(self.forks):
+                hasher.update(b"fork" + chain)
             self._digest = hasher.digest()
         return self._digest
 
@@ -136,14 +175,17 @@ class Chains:
 
     def accept(
         self, headers: Sequence[bytes], bodies: Sequence[bytes | None], signature: bytes
-    ) -> Accepted | Verdict:
-        """Check a run against what is known; on success the head has moved."""
+    ) -> Accepted | Fork | Verdict:
+        """Check a run against what is known; on success the head has moved.
+
+        A Fork has made the chain one that is forked.
+        """
         parsed = [parse_header(raw) for raw in headers]
         first = parsed[0]
         if first is None or first.room != self.room:
             return Verdict.BAD
         chain = chain_id(self.room, first.device, first.incarnation)
-        if chain in self.forked:
+        if chain in self.forks:
             return Verdict.FORKED
         head = self.heads.get(chain)
         seq, previous = (head.seq, head.id) if head else (-1, b"")
@@ -153,7 +195,7 @@ class Chains:
             return Verdict.BAD
         entries: list[Entry] = []
         expected = first.seq
-        for raw, header, body in zip(headers, parsed, bodies, strict=True):
+        for at, (raw, header, body) in enumerate(zip(headers, parsed, bodies, strict=True)):
             if (
                 header is None
                 or header.seq != expected
@@ -168,13 +210,11 @@ class Chains:
             id_ = entry_id(raw)
             if header.seq == seq:
                 if id_ != previous:
-                    self.forked.add(chain)
-                    return Verdict.FORKED
+                    return self._fork(chain, seq, Branch(tuple(headers[at:]), signature))
                 continue
             if header.prev != previous:
-                if not entries:
-                    self.forked.add(chain)
-                    return Verdict.FORKED
+                if not entries and head:
+                    return self._fork(chain, seq, Branch(tuple(headers[at:]), signature))
                 return Verdict.BAD
             if not _body_fits(header, body):
                 return Verdict.BAD
@@ -194,6 +234,41 @@ class Chains:
         accepted = Accepted(tuple(entries))
         self.unsaved.append(accepted.entries)
         return accepted
+
+    def _fork(self, chain: bytes, seq: int, branch: Branch) -> Fork | Verdict:
+        # Anybody can send what does not fit; only its author can have signed it.
+        if _places(branch) is None:
+            return Verdict.BAD
+        self._fork_known(chain, None)
+        return Fork(chain, seq, branch)
+
+    def prove(self, proof: ForkProof) -> bytes | None:
+        """The chain that `proof` shows to be forked: it is from now on.
+
+        None if it proves nothing, or of nobody whom we know.
+        """
+        one, other = _places(proof.one), _places(proof.other)
+        if one is None or other is None:
+            return None
+        first, second = parse_header(proof.one.headers[0]), parse_header(proof.other.headers[0])
+        if (
+            first is None
+            or second is None
+            or first.room != self.room
+            or (first.room, first.device, first.incarnation)
+            != (second.room, second.device, second.incarnation)
+            or first.device not in self.certificates
+            or not any(other.get(seq, id_) != id_ for seq, id_ in one.items())
+        ):
+            return None
+        chain = chain_id(first.room, first.device, first.incarnation)
+        self._fork_known(chain, proof)
+        return chain
+
+    def _fork_known(self, chain: bytes, proof: ForkProof | None) -> None:
+        if self.forks.get(chain) is None:
+            self.forks[chain] = proof
+            self._digest = None
 
     def _certificates_in(self, entries: Sequence[Entry]) -> list[Certificate] | None:
         """Those that `entries` bring, or None if their device is no member's."""
@@ -309,6 +384,34 @@ class Chains:
         header = entry.header
         self.heads[entry.chain] = Head(header.seq, entry.id, header.device, header.time)
         self._digest = None
+
+
+def _places(branch: Branch) -> dict[int, bytes] | None:
+    """Place -> id, for all that a branch names, its predecessor too; None if it does not hold."""
+    found: dict[int, bytes] = {}
+    first: Header | None = None
+    for raw in branch.headers:
+        header, id_ = parse_header(raw), entry_id(raw)
+        if header is None:
+            return None
+        if first is None:
+            first = header
+            found[header.seq - 1] = header.prev
+        elif (
+            (header.room, header.device, header.incarnation)
+            != (first.room, first.device, first.incarnation)
+            or header.seq - 1 not in found
+            or found[header.seq - 1] != header.prev
+        ):
+            return None
+        found[header.seq] = id_
+    if first is None:
+        return None
+    last = parse_header(branch.headers[-1])
+    assert last is not None
+    chain = chain_id(first.room, first.device, first.incarnation)
+    signed = Entry(found[last.seq], chain, last, branch.headers[-1], None, branch.signature)
+    return found if signature_holds(signed) else None
 
 
 def _body_fits(header: Header, body: bytes | None) -> bool:

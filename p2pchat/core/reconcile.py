@@ -23,6 +23,9 @@ minute. What came by another link is told by `have`, so that a peer asked before
     run        beyond our head          want what is missing
     run        known                    Send have
     run        forged                   Close
+    run        contradicts our chain    Emit Forked, send fork once the node has both halves
+    fork       proves it                Emit Forked; nothing more is taken of that chain
+    heads      same place, other id     want that entry: it proves a fork
     have       -                        credit returns; PeerHas tells what the peer has on disk;
                                         what is wanted shrinks to what it lacks
 """
@@ -31,19 +34,22 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from p2pchat.core import wire
 from p2pchat.core.bounds import HEADS_MAX, OUTSTANDING_BYTES, WANTS_MAX
-from p2pchat.core.chain import Accepted, Ask, Chains, Verdict
+from p2pchat.core.chain import Accepted, Ask, Chains, Fork, ForkProof, Verdict
 from p2pchat.core.entry import Entry, chain_id, parse_header
 from p2pchat.core.identity import Random, mac
 from p2pchat.core.machine import Close, Emit, Output, Persist, Send
 from p2pchat.core.wire import Have, Heads, Level, Row, Run, Summary, Want, encode
 
-__all__ = ["Append", "Load", "PeerHas", "Progress", "Reconcile"]
+__all__ = ["Append", "Forked", "Load", "PeerHas", "Progress", "Reconcile"]
 
 _SUMMARY_S = 60.0
 _LOOK_S = 1.0
 """How often a link looks after what it lacks."""
 _QUIET_S = 3.0
+_PROOFS_MAX = 256
+"""Proofs of forks told when a link begins: whoever forks, forks as often as it likes."""
 _AGAIN_S = 60.0
 _ASKS_MAX = 256
 """Chains that one peer is asked for at once: more than its credit holds, far below WANTS_MAX, and
@@ -82,6 +88,15 @@ class PeerHas:
     chain: bytes
     before: int
     seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """An author has contradicted itself; `proof` is a Fork where our half has yet to be added."""
+
+    room: bytes
+    chain: bytes
+    proof: ForkProof | Fork
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,9 @@ class Reconcile:
             tag = mac(chains.room, b"p2pchat/1/room", self._transcript)[:16]
             self._sides[chains.room] = _Side(chains, tag)
             self._tags[tag] = chains.room
+            for proof in list(chains.forks.values())[:_PROOFS_MAX]:
+                if proof is not None:
+                    self.prove(chains.room, proof)
         self.compare(chains.room)
 
     def compare(self, room: bytes) -> None:
@@ -168,6 +186,14 @@ class Reconcile:
             side.compared = False
             self._weigh_all(side)
             self._summarise(side)
+            self._show(side)
+
+    def prove(self, room: bytes, proof: ForkProof) -> None:
+        """Tell of a fork that is proven."""
+        side = self._sides.get(room)
+        if side is not None:
+            self._send(side, wire.Fork(side.tag, proof))
+            self._weigh_all(side)
             self._show(side)
 
     def end(self) -> None:
@@ -191,8 +217,9 @@ class Reconcile:
         self._weigh(side, chain)
         waiting = any(want.tag == side.tag and want.chain == chain for want in self._serving)
         if side.peer.get(chain, -1) >= last:
-            # It waits for our acknowledgement, and may be sending us the same.
-            self._send(side, Have(side.tag, (Row(chain, last, entries[-1].id),)))
+            if chain not in side.behind or chain in side.asked:
+                # It waits for our acknowledgement, or may be sending us the same.
+                self._send(side, Have(side.tag, (Row(chain, last, entries[-1].id),)))
             self._met(side, chain)
         elif not waiting:
             # What it wants already is served up to here.
@@ -236,7 +263,7 @@ class Reconcile:
 
     # -- the machine ---------------------------------------------------------------------------
 
-    def receive(self, frame: Summary | Heads | Want | Run | Have | Level) -> None:
+    def receive(self, frame: Summary | Heads | Want | Run | Have | wire.Fork | Level) -> None:
         room = self._tags.get(frame.tag)
         if room is None:
             return
@@ -256,6 +283,8 @@ class Reconcile:
                 self._take(side, frame)
             case Have(_, rows):
                 self._had(side, rows)
+            case wire.Fork(_, proof):
+                self._proven(side, proof)
             case Level(_, digest):
                 self._levelled(side, digest)
         self._show(side)
@@ -300,6 +329,10 @@ class Reconcile:
             self._peer_has(side, row.chain, row.seq)
             self._weigh(side, row.chain)
             self._ask(side, row.chain)
+            head = side.chains.heads.get(row.chain)
+            if head is not None and (head.seq == row.seq and head.id != row.id):
+                # Two entries for one place. It is no ask of ours: nothing new may come of it.
+                self._send(side, Want(side.tag, row.chain, row.seq, row.seq))
         side.compared = True
         if reply and (not rows or side.told != side.chains.digest()):
             self._tell(side, reply=not rows)
@@ -335,6 +368,9 @@ class Reconcile:
                 self._met(side, chain)
             case Verdict.BAD:
                 self._outputs.append(Close("bad-frame"))
+            case Fork(chain):
+                self._outputs.append(Emit(Forked(chains.room, chain, result)))
+                self._weigh(side, chain)
             case Verdict.FORKED:
                 first = parse_header(run.headers[0])
                 assert first is not None
@@ -351,6 +387,13 @@ class Reconcile:
                 else:
                     # A push that overtook the backlog: only what nobody asked for yet is wanted.
                     self._ask(side, chain)
+
+    def _proven(self, side: _Side, proof: ForkProof) -> None:
+        known = set(side.chains.forks)
+        chain = side.chains.prove(proof)
+        if chain is not None and chain not in known:
+            self._outputs.append(Emit(Forked(side.chains.room, chain, proof)))
+            self._weigh(side, chain)
 
     def _had(self, side: _Side, rows: Sequence[Row]) -> None:
         had = {row.chain: row.seq for row in rows}
@@ -491,8 +534,9 @@ class Reconcile:
     def _weigh(self, side: _Side, chain: bytes) -> None:
         """Count by how much the two differ in `chain`."""
         lead = side.peer.get(chain, -1) - side.chains.seq(chain)
-        # A forked chain stops here, so it is nothing that could still come.
-        behind = lead if lead > 0 and chain not in side.chains.forked else 0
+        if chain in side.chains.forks:
+            lead = 0  # it stops at both, wherever that is
+        behind = lead if lead > 0 else 0
         ahead = -lead if lead < 0 else 0
         side.behind_total += behind - side.behind.pop(chain, 0)
         side.ahead_total += ahead - side.ahead.pop(chain, 0)
@@ -514,7 +558,7 @@ class Reconcile:
             side.shown = progress
             self._outputs.append(Emit(progress))
 
-    def _send(self, side: _Side, frame: Summary | Heads | Want | Have | Level) -> None:
+    def _send(self, side: _Side, frame: Summary | Heads | Want | Have | wire.Fork | Level) -> None:
         if not isinstance(frame, Want):
             self._outputs.append(Persist(Append(side.chains.room, ())))
         self._outputs.append(Send(encode(frame)))

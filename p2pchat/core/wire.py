@@ -7,11 +7,13 @@ newer peer may say more; a malformed known one is the peer's fault.
 import msgspec
 
 from p2pchat.core.bounds import FRAME_BYTES_MAX, HEADS_MAX, RUN_ENTRIES_MAX, SDP_BYTES_MAX
+from p2pchat.core.chain import ForkProof
 
 __all__ = [
     "REFUSALS",
     "BadFrame",
     "Bye",
+    "Fork",
     "Frame",
     "Have",
     "Heads",
@@ -79,6 +81,13 @@ class Have(msgspec.Struct, frozen=True, array_like=True, tag=20):
     rows: tuple[Row, ...]
 
 
+class Fork(msgspec.Struct, frozen=True, array_like=True, tag=21):
+    """Proof that one chain of this room is forked."""
+
+    tag: bytes
+    proof: ForkProof
+
+
 class Level(msgspec.Struct, frozen=True, array_like=True, tag=22):
     """My heads have the digest that your summary had."""
 
@@ -111,8 +120,8 @@ class Bye(msgspec.Struct, frozen=True, array_like=True, tag=47):
     code: str
 
 
-Frame = Summary | Heads | Want | Run | Have | Level | Signal | Swarm | Bye
-_TYPES = frozenset({16, 17, 18, 19, 20, 22, 32, 33, 47})
+Frame = Summary | Heads | Want | Run | Have | Fork | Level | Signal | Swarm | Bye
+_TYPES = frozenset({16, 17, 18, 19, 20, 21, 22, 32, 33, 47})
 _DECODER = msgspec.msgpack.Decoder(Frame)
 _TYPE = msgspec.msgpack.Decoder(tuple[int, ...])
 encode = msgspec.msgpack.Encoder().encode
@@ -164,6 +173,11 @@ def _sound(frame: Frame) -> bool:
                 len(tag) == 16
                 and 0 < len(headers) == len(bodies) <= RUN_ENTRIES_MAX
                 and len(signature) == 64
+            )
+        case Fork(tag, proof):
+            return len(tag) == 16 and all(
+                0 < len(branch.headers) <= RUN_ENTRIES_MAX and len(branch.signature) == 64
+                for branch in (proof.one, proof.other)
             )
         case Level(tag, digest):
             return len(tag) == 16 and len(digest) == 32

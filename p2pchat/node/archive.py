@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX
-from p2pchat.core.chain import Accepted, Verdict
+from p2pchat.core.chain import Accepted, Fork, Verdict
 from p2pchat.core.entry import Entry, chain_id, parse_header
 from p2pchat.core.identity import Identity, direct_room, id_text
 from p2pchat.core.reconcile import Append
@@ -211,7 +211,7 @@ class Merge:
             case Accepted(entries):
                 new = entries
                 await self._held.commit([Append(room, entries)], None)
-            case Verdict.BAD | Verdict.GAP:
+            case Verdict.BAD | Verdict.GAP | Fork():
                 raise _malformed("the file has entries that are forged, damaged or out of order")
         self.added += len(new)
         self.known += len(headers) - len(new)

@@ -22,11 +22,11 @@ import msgspec
 
 from p2pchat import config as configuration
 from p2pchat import errors, events
-from p2pchat.core.chain import Chains
+from p2pchat.core.chain import Chains, Fork
 from p2pchat.core.entry import MESSAGE, SHARE, Entry, ShareBody
 from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, direct_room, id_text
-from p2pchat.core.reconcile import Load, PeerHas, Progress
+from p2pchat.core.reconcile import Forked, Load, PeerHas, Progress
 from p2pchat.core.wire import Signal, Swarm
 from p2pchat.node import archive, doctor
 from p2pchat.node.bus import Bus, Subscription
@@ -302,6 +302,7 @@ class Node:
             via=session.via if session else None,
             path=session.path if session else None,
             verified=contact.verified,
+            forked=any(person in self._rooms.forked(c.room) for c in self._rooms.all()),
             last_seen=events.rfc3339(contact.last_seen),
         )
 
@@ -374,6 +375,28 @@ class Node:
             ahead=fact.ahead,
             state=state,  # type: ignore[arg-type]
         )
+
+    async def forked(self, session: "Session", fact: Forked) -> None:
+        """Somebody wrote two histories: keep the proof, pass it on, and say so aloud."""
+        proof = await self._rooms.keep_fork(fact)
+        if proof is None:
+            return
+        chains = self._rooms.get(fact.room)
+        assert chains is not None
+        for other in self.online_parts.peers.sessions():
+            if other is not session and other.peer in chains.members:
+                other.prove(fact.room, proof)
+        if isinstance(fact.proof, Fork):
+            session.prove(fact.room, proof)
+        author = self._rooms.author(fact.room, fact.chain)
+        if fact.chain == self._rooms.own_chain(fact.room):
+            await self._rooms.renew()
+        if author is not None:
+            self._bus.publish(
+                events.Forked(
+                    room=id_text(fact.room), peer=id_text(author), name=self.name_of(author)
+                )
+            )
 
     async def peer_has(self, session: "Session", fact: PeerHas) -> None:
         """Entries of ours have reached a disk elsewhere."""
@@ -502,7 +525,7 @@ class Node:
     def members_of(self, room: bytes) -> list[events.Member]:
         chains = self._rooms.get(room)
         assert chains is not None
-        online = self.online()
+        online, forked = self.online(), self._rooms.forked(room)
         return [
             events.Member(
                 room=id_text(room),
@@ -510,6 +533,7 @@ class Node:
                 name=self.name_of(person),
                 online=id_text(person) in online or person == self.identity.person,
                 me=person == self.identity.person,
+                forked=person in forked,
             )
             for person in sorted(chains.members)
         ]

@@ -11,13 +11,25 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from p2pchat.core.chain import Chains
+from p2pchat.core.chain import Chains, ForkProof
 from p2pchat.core.entry import Entry
 from p2pchat.core.handshake import Established, Handshake, Proven, Refused, Terms
 from p2pchat.core.identity import Certificate, Identity, Random, derive, id_text
 from p2pchat.core.machine import Close, Output
-from p2pchat.core.reconcile import Load, PeerHas, Progress, Reconcile
-from p2pchat.core.wire import BadFrame, Bye, Have, Heads, Level, Run, Signal, Summary, Swarm, Want
+from p2pchat.core.reconcile import Forked, Load, PeerHas, Progress, Reconcile
+from p2pchat.core.wire import (
+    BadFrame,
+    Bye,
+    Fork,
+    Have,
+    Heads,
+    Level,
+    Run,
+    Signal,
+    Summary,
+    Swarm,
+    Want,
+)
 from p2pchat.core.wire import decode as decode_frame
 from p2pchat.core.wire import encode as encode_frame
 from p2pchat.net.link import Link, LinkClosed
@@ -69,6 +81,7 @@ class Hub(Protocol):
     async def load_run(self, want: Load) -> list[Entry]: ...
     async def peer_has(self, session: "Session", fact: PeerHas) -> None: ...
     def progressed(self, session: "Session", fact: Progress) -> None: ...
+    async def forked(self, session: "Session", fact: Forked) -> None: ...
     async def signalled(self, session: "Session", frame: Signal | Swarm) -> None: ...
     async def entered(self, session: "Session") -> None: ...
     async def left(self, session: "Session", reason: str) -> None: ...
@@ -116,6 +129,11 @@ class Session:
 
     def compare(self, room: bytes) -> None:
         self.reconcile.compare(room)
+        self._runner.wake()
+
+    def prove(self, room: bytes, proof: ForkProof) -> None:
+        """Tell of a fork."""
+        self.reconcile.prove(room, proof)
         self._runner.wake()
 
     async def send(self, frame: Signal | Swarm) -> None:
@@ -170,7 +188,7 @@ class Session:
                     await self.close("bad-frame")
                     return "bad-frame"
                 match frame:
-                    case Summary() | Heads() | Want() | Run() | Have() | Level():
+                    case Summary() | Heads() | Want() | Run() | Have() | Fork() | Level():
                         self.reconcile.receive(frame)
                     case Signal() | Swarm():
                         await self._hub.signalled(self, frame)
@@ -194,6 +212,8 @@ class Session:
                 await self._hub.peer_has(self, fact)
             case Progress():
                 self._hub.progressed(self, fact)
+            case Forked():
+                await self._hub.forked(self, fact)
 
 
 class Peers:

@@ -24,7 +24,7 @@ from p2pchat.store.profile import Profile
 
 __all__ = ["Damage", "Rebuilt", "find_damage", "rebuild"]
 
-_TABLES = ("meta", "contacts", "invites", "shares", "rooms", "members", "epochs")
+_TABLES = ("meta", "contacts", "invites", "shares", "rooms", "members", "epochs", "forks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _holding(chains: Chains, found: list[Entry]) -> tuple[Entry, ...]:
     result = chains.accept(raws, bodies, signature)
     chains.unsaved.clear()
     # What does not continue the chain is damage here, and no fork.
-    chains.forked.clear()
+    chains.forks.clear()
     if not isinstance(result, Accepted) or {entry.id for entry in result.entries} != {
         entry.id for entry in found
     }:

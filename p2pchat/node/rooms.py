@@ -13,7 +13,7 @@ import msgspec
 
 from p2pchat import errors
 from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX, TEXT_BYTES_MAX
-from p2pchat.core.chain import Chains, Head
+from p2pchat.core.chain import Branch, Chains, Fork, ForkProof, Head
 from p2pchat.core.clock import HybridClock, seconds
 from p2pchat.core.entry import (
     DEVICE,
@@ -26,7 +26,7 @@ from p2pchat.core.entry import (
     chain_id,
 )
 from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_text
-from p2pchat.core.reconcile import Append, Load
+from p2pchat.core.reconcile import Append, Forked, Load
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.timeline import Timeline
 from p2pchat.events import Event, Message, Share, rfc3339
@@ -82,8 +82,8 @@ class Rooms:
         chains = Chains(room, frozenset(rooms.members(tx, room)))
         for row in journal.heads(tx, room):
             chains.restore(row.chain, Head(row.seq, row.id, row.device, row.time))
-            if row.forked:
-                chains.forked.add(row.chain)
+        for chain, proof in journal.forks(tx, room).items():
+            chains.forks[chain] = msgspec.msgpack.decode(proof, type=ForkProof)
         for entry in journal.of_kind(tx, room, DEVICE):
             certificate = chains.read(entry)
             if isinstance(certificate, Certificate):
@@ -299,6 +299,37 @@ class Rooms:
         for room, chains in (await self._database.write(read)).items():
             # In its place: links hold the same Chains, and must not tell of what is on no disk.
             vars(self._rooms[room]).update(vars(chains))
+
+    async def keep_fork(self, fact: Forked) -> ForkProof | None:
+        """Put the proof of a fork on disk, our half added where it lacks; None if that is gone."""
+        chains, proof = self._rooms[fact.room], fact.proof
+        if isinstance(proof, Fork):
+            want = Load(fact.room, fact.chain, proof.seq, chains.seq(fact.chain))
+            ours = await self.load_run(want)
+            if not ours or (signature := ours[-1].signature) is None:
+                return None
+            branch = Branch(tuple(entry.raw for entry in ours), signature)
+            proof = ForkProof(branch, proof.branch)
+            if chains.prove(proof) is None:
+                return None
+        encoded = msgspec.msgpack.encode(proof)
+        await self._database.write(
+            partial(journal.keep_fork, room=fact.room, chain=fact.chain, proof=encoded)
+        )
+        return proof
+
+    def forked(self, room: bytes) -> set[bytes]:
+        """People with a chain in this room that is known to be forked."""
+        chains = self._rooms[room]
+        devices = {chains.heads[chain].device for chain in chains.forks if chain in chains.heads}
+        return {chains.certificates[device].person for device in devices}
+
+    def author(self, room: bytes, chain: bytes) -> bytes | None:
+        """Who writes a chain that is known here."""
+        chains = self._rooms[room]
+        head = chains.heads.get(chain)
+        certificate = chains.certificates.get(head.device) if head else None
+        return certificate.person if certificate else None
 
     async def load_run(self, want: Load) -> list[Entry]:
         """Entries of one chain, the last with a signature that this node has verified."""

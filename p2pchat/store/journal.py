@@ -18,8 +18,10 @@ __all__ = [
     "count",
     "entries_of",
     "entry",
+    "forks",
     "heads",
     "ids",
+    "keep_fork",
     "messages_between",
     "newest_time",
     "numbered",
@@ -101,6 +103,17 @@ def heads(tx: Connection, room: bytes) -> list[HeadRow]:
         (room,),
     )
     return [HeadRow(*row) for row in rows]
+
+
+def keep_fork(tx: Connection, room: bytes, chain: bytes, proof: bytes) -> None:
+    """Mark a chain as forked; the first proof is kept."""
+    tx.execute("INSERT OR IGNORE INTO forks VALUES (?, ?, ?)", (chain, room, proof))
+    tx.execute("UPDATE chains SET forked = 1 WHERE chain = ?", (chain,))
+
+
+def forks(tx: Connection, room: bytes) -> dict[bytes, bytes]:
+    """Chain -> proof."""
+    return dict(tx.execute("SELECT chain, proof FROM forks WHERE room = ?", (room,)).fetchall())
 
 
 def newest_time(tx: Connection) -> int:

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from p2pchat.core.chain import Accepted, Verdict
+from p2pchat.core.chain import Accepted, Branch, Fork, ForkProof, Verdict
 from p2pchat.core.entry import DEVICE, MESSAGE, Entry, MessageBody, entry_id, statement
 from p2pchat.core.identity import Identity
 from tests.harness.pair import Journal, random_from
@@ -51,10 +51,78 @@ def test_a_fork_stops_its_chain_and_no_other(talk: tuple[Journal, Journal, list[
     ann, bob, entries = talk
     bob.take(entries[:4])
     twin = _resigned(ann, entries[3], time=entries[3].header.time + 1)
-    assert bob.take([twin]) is Verdict.FORKED
+    before = bob.chains.digest()
+    fork = bob.take([twin])
+    assert isinstance(fork, Fork)
+    assert (fork.chain, fork.seq) == (twin.chain, 3)
+    assert bob.chains.digest() != before
     assert bob.take(entries[4:]) is Verdict.FORKED
     bob.begin([ann.identity])
     assert bob.chains.seq(bob.own) == 1
+
+
+def test_what_only_its_author_could_contradict_is_no_fork_unless_it_signed(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    ann, bob, entries = talk
+    bob.take(entries[:4])
+    forged = [
+        msgspec.structs.replace(
+            _resigned(ann, entries[3], time=entries[3].header.time + 1), signature=bytes(64)
+        ),
+        _resigned(bob, entries[3], time=entries[3].header.time + 1),
+        msgspec.structs.replace(_resigned(ann, entries[4], prev=bytes(32)), signature=bytes(64)),
+    ]
+    for entry in forged:
+        assert bob.take([entry]) is Verdict.BAD
+    # Signed, but not following from what contradicts.
+    apart = [_resigned(ann, entries[3], time=entries[3].header.time + 1), entries[5]]
+    assert bob.take(apart) is Verdict.BAD
+    assert not bob.chains.forks
+    assert isinstance(bob.take(entries[4:]), Accepted)
+
+
+def _branch(*entries: Entry) -> Branch:
+    signature = entries[-1].signature
+    assert signature is not None
+    return Branch(tuple(entry.raw for entry in entries), signature)
+
+
+def test_a_proof_convinces_whoever_knows_the_device(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    ann, bob, entries = talk
+    twin = _resigned(ann, entries[3], time=entries[3].header.time + 1)
+    grown = _resigned(ann, entries[4], prev=twin.id)
+    for other in (_branch(twin), _branch(twin, grown), _branch(grown)):
+        for proof in (
+            ForkProof(_branch(*entries[3:]), other),
+            ForkProof(other, _branch(*entries[3:])),
+        ):
+            fresh = Journal(bob.identity, tuple(bob.chains.members), 3)
+            assert fresh.chains.prove(proof) is None, "of nobody known here"
+            assert isinstance(fresh.take(entries[:2]), Accepted)
+            assert fresh.chains.prove(proof) == twin.chain
+            assert fresh.take(entries[2:]) is Verdict.FORKED
+
+
+def test_what_proves_nothing_convinces_nobody(talk: tuple[Journal, Journal, list[Entry]]) -> None:
+    ann, bob, entries = talk
+    bob.take(entries[:2])
+    twin = _resigned(ann, entries[3], time=entries[3].header.time + 1)
+    whole, branch = _branch(*entries[3:]), _branch(twin)
+    for proof in (
+        ForkProof(whole, whole),
+        ForkProof(_branch(entries[3]), _branch(entries[5])),
+        ForkProof(whole, Branch(branch.headers, bytes(64))),
+        ForkProof(whole, Branch((b"",), branch.signature)),
+        ForkProof(whole, Branch((), branch.signature)),
+        ForkProof(whole, _branch(twin, entries[5])),
+        ForkProof(whole, _branch(_resigned(ann, twin, incarnation=b"other..."))),
+        ForkProof(whole, _branch(_resigned(ann, twin, room=bytes(32)))),
+    ):
+        assert bob.chains.prove(proof) is None
+    assert not bob.chains.forks
 
 
 def test_a_chain_that_grows_out_of_a_twin_is_a_fork(
@@ -63,7 +131,11 @@ def test_a_chain_that_grows_out_of_a_twin_is_a_fork(
     ann, bob, entries = talk
     bob.take(entries[:4])
     strange = _resigned(ann, entries[4], prev=bytes(32))
-    assert bob.take([strange]) is Verdict.FORKED
+    fork = bob.take([strange])
+    assert isinstance(fork, Fork)
+    proof = ForkProof(_branch(*entries[fork.seq : 4]), fork.branch)
+    assert bob.chains.prove(proof) == strange.chain
+    assert bob.chains.forks == {strange.chain: proof}
 
 
 def test_what_is_forged_is_not_taken(talk: tuple[Journal, Journal, list[Entry]]) -> None:

@@ -1,11 +1,14 @@
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core.bounds import WANTS_MAX
+from p2pchat.core.chain import Branch, ForkProof
+from p2pchat.core.entry import entry_id, statement
 from p2pchat.core.identity import Identity
 from p2pchat.core.machine import Close, Emit, Send
-from p2pchat.core.reconcile import Load, Reconcile
-from p2pchat.core.wire import Have, Heads, Row, Run, Summary, Want, decode
+from p2pchat.core.reconcile import Forked, Load, Reconcile
+from p2pchat.core.wire import Fork, Have, Heads, Row, Run, Summary, Want, decode
 from tests.harness.pair import Journal, Meeting, random_from
 
 
@@ -185,3 +188,52 @@ def test_heads_that_are_never_delivered_are_asked_for_again_after_a_minute() -> 
     assert wants() == 0
     machine.handle_timer(61.0)
     assert wants() == 1
+
+
+def _forking() -> tuple[Journal, ForkProof]:
+    """Bob, who has what Ann wrote, and proof that she wrote something else too."""
+    ann, bob = _journals(3, 0)
+    bob.take(entries := ann.entries[ann.own])
+    last = entries[-1]
+    header = msgspec.structs.replace(last.header, time=last.header.time + 1)
+    raw = msgspec.msgpack.encode(header)
+    signature = ann.identity.sign(statement(entry_id(raw)))
+    assert last.signature is not None
+    return bob, ForkProof(Branch((last.raw,), last.signature), Branch((raw,), signature))
+
+
+def _sent(machine: Reconcile) -> list[object]:
+    return [decode(output.frame) for output in machine.outputs() if isinstance(output, Send)]
+
+
+def test_two_ids_for_one_place_are_looked_into() -> None:
+    bob, _ = _forking()
+    machine = Reconcile(b"T" * 32, random_from(1), 0.0)
+    machine.share(bob.chains)
+    [summary] = _sent(machine)
+    assert isinstance(summary, Summary)
+    [(chain, head)] = bob.chains.heads.items()
+    machine.receive(Heads(summary.tag, (Row(chain, head.seq, head.id),), reply=False))
+    assert not [frame for frame in _sent(machine) if isinstance(frame, Want)]
+    machine.receive(Heads(summary.tag, (Row(chain, head.seq, bytes(32)),), reply=False))
+    assert Want(summary.tag, chain, head.seq, head.seq) in _sent(machine)
+
+
+def test_a_proof_of_a_fork_is_told_once_and_to_every_later_link() -> None:
+    bob, proof = _forking()
+    machine = Reconcile(b"T" * 32, random_from(1), 0.0)
+    machine.share(bob.chains)
+    [summary] = _sent(machine)
+    assert isinstance(summary, Summary)
+    [chain] = bob.chains.heads
+    for _ in range(2):
+        machine.receive(Fork(summary.tag, proof))
+    facts = [output.fact for output in machine.outputs() if isinstance(output, Emit)]
+    assert [fact for fact in facts if isinstance(fact, Forked)] == [
+        Forked(bob.chains.room, chain, proof)
+    ]
+    assert bob.chains.digest() != summary.digest
+    later = Reconcile(b"U" * 32, random_from(1), 0.0)
+    later.share(bob.chains)
+    assert [frame.proof for frame in _sent(later) if isinstance(frame, Fork)] == [proof]
+    assert all(progress.behind == progress.ahead == 0 for progress in later.progress())

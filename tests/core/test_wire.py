@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pchat.core.chain import Branch, ForkProof
 from p2pchat.core.wire import (
     BadFrame,
     Bye,
+    Fork,
     Frame,
     Have,
     Heads,
@@ -26,6 +28,11 @@ _tag = st.binary(min_size=16, max_size=16)
 _id = st.binary(min_size=32, max_size=32)
 _seq = st.integers(0, (1 << 63) - 1)
 _rows = st.lists(st.builds(Row, _tag, _seq, _id), max_size=5).map(tuple)
+_branch = st.builds(
+    Branch,
+    st.lists(st.binary(max_size=50), min_size=1, max_size=3).map(tuple),
+    st.binary(min_size=64, max_size=64),
+)
 frames = st.one_of(
     st.builds(Summary, _tag, _id, st.integers(0, 1 << 62)),
     st.builds(Heads, _tag, _rows, st.booleans()),
@@ -42,6 +49,7 @@ frames = st.one_of(
     ),
     st.builds(Have, _tag, _rows),
     st.builds(Level, _tag, _id),
+    st.builds(Fork, _tag, st.builds(ForkProof, _branch, _branch)),
     st.builds(
         Signal,
         _tag,
@@ -67,7 +75,7 @@ def test_arbitrary_bytes_are_a_frame_or_the_peers_fault(data: bytes) -> None:
 
 def test_types_of_the_future_are_skipped() -> None:
     assert decode(msgspec.msgpack.encode([99, "anything", 5])) is None
-    assert decode(msgspec.msgpack.encode([21, bytes(16)])) is None
+    assert decode(msgspec.msgpack.encode([23, bytes(16)])) is None
 
 
 @pytest.mark.parametrize(

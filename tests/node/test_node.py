@@ -1,12 +1,14 @@
 """The library whole: a node on a profile, and two that meet."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from p2pchat import errors, events
 from p2pchat.core.identity import id_text
-from tests.node.people import acquaint, friends, heard, person
+from p2pchat.node.node import Node
+from tests.node.people import acquaint, friends, heard, meet, person
 
 
 async def test_a_profile_is_open_once_at_a_time(tmp_path: Path) -> None:
@@ -118,3 +120,45 @@ async def test_two_that_share_a_network_meet_on_it_and_find_each_other_again(
             await heard(feed, events.Peer, state="disconnected")
             async with person(tmp_path, "Bob", lan=True):
                 await heard(feed, events.Peer, state="connected", via="lan")
+
+
+async def _confirmed(node: Node, room: str, text: str) -> None:
+    place = await node.room(room)
+    message = await place.send(text)
+    async for _ in place.delivered(message.id):
+        pass
+
+
+async def test_a_home_that_was_copied_and_runs_twice_is_proven_and_stops_only_its_chain(
+    tmp_path: Path,
+) -> None:
+    async with person(tmp_path, "Bob") as bob:
+        async with person(tmp_path, "Ann") as ann:
+            await meet(ann, bob)
+            await _confirmed(ann, "Bob", "one history")
+        shutil.copytree(tmp_path / "Ann", tmp_path / "Twin")
+        # Both write where they cannot know of each other.
+        async with person(tmp_path, "Twin", online=False) as twin:
+            await (await twin.room("Bob")).send("another history")
+        async with person(tmp_path, "Ann") as ann:
+            await meet(ann, bob)
+            await _confirmed(ann, "Bob", "the same history")
+        with bob.events() as feed:
+            async with person(tmp_path, "Twin") as twin:
+                with twin.events() as told:
+                    await meet(twin, bob)
+                    fork = await heard(feed, events.Forked, peer=twin.peer_id)
+                    await heard(told, events.Forked, peer=twin.peer_id)
+                assert fork.name == "Ann"
+                [row] = [row for row in await bob.peers() if row.peer == twin.peer_id]
+                assert row.forked
+                # It learns of it too, and goes on in a chain of its own.
+                await _confirmed(twin, "Bob", "on from here")
+                texts = [message.text async for message in (await bob.room("Ann")).history()]
+                assert texts == ["one history", "the same history", "on from here"]
+                await _confirmed(bob, "Ann", "nobody else is touched")
+    async with person(tmp_path, "Bob", online=False) as bob:
+        members = await (await bob.room("Ann")).members()
+        assert [member.forked for member in members if not member.me] == [True]
+        [chains] = bob._rooms.all()
+        assert [proof is not None for proof in chains.forks.values()] == [True]

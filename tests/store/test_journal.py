@@ -253,3 +253,28 @@ def test_the_display_order_does_not_depend_on_the_order_of_arrival(
     for author in authors:
         own = [places[entry.id] for entry in written if entry.chain == author.chain]
         assert all(one < next_ for one, next_ in pairwise(own))
+
+
+async def test_the_first_proof_of_a_fork_is_kept(database: Database) -> None:
+    alice = Author(b"A")
+
+    def work(tx: Connection) -> None:
+        add(tx, alice.write())
+        journal.keep_fork(tx, ROOM, alice.chain, b"proof")
+        journal.keep_fork(tx, ROOM, alice.chain, b"another")
+        journal.keep_fork(tx, ROOM, b"c" * 16, b"of a chain not known here")
+
+    await database.write(work)
+    found = await database.read(lambda tx: journal.forks(tx, ROOM))
+    assert found == {alice.chain: b"proof", b"c" * 16: b"of a chain not known here"}
+    assert [row.forked for row in await database.read(lambda tx: journal.heads(tx, ROOM))] == [1]
+
+
+async def test_entries_are_read_in_display_order_by_their_rows(database: Database) -> None:
+    alice = Author(b"A")
+    entries = [alice.write(at_s=number) for number in range(4)]
+    await database.write(lambda tx: add(tx, *entries))
+    numbers = await database.read(lambda tx: journal.numbers(tx, ROOM))
+    assert await database.read(lambda tx: journal.numbered(tx, numbers)) == entries
+    assert await database.read(lambda tx: journal.numbered(tx, numbers[::-1])) == entries[::-1]
+    assert await database.read(lambda tx: journal.numbered(tx, [10_000])) == []
