@@ -39,6 +39,8 @@ UNMIRRORING = {
     "tests/harness": "what other tests stand on",
     "tests/lab": "network namespaces",
     "tests/test_house.py": "this file",
+    "tests/test_vectors.py": "bytes that core and signaling agree on with other implementations",
+    "tests/vectors": "those bytes, and what made them",
 }
 
 ERROR_CLASSES = {

@@ -1,0 +1,163 @@
+"""What a second implementation has to agree with: tests/vectors, and the core reads them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from p2pchat.core.chain import Accepted, Chains, Fork, Verdict
+from p2pchat.core.entry import EpochBody, MessageBody, chain_id, decode_body, entry_id, parse_header
+from p2pchat.core.identity import Certificate, Identity, direct_room, id_text, mac
+from p2pchat.core.sealing import epoch_id
+from p2pchat.core.wire import Fork as ForkFrame
+from p2pchat.core.wire import decode, encode
+from signaling.invite import Invite
+from tests.core.test_timeline import Memory, Node
+
+Vectors = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    found: Vectors = json.loads((Path(__file__).parent / "vectors" / "journal.json").read_text())
+    return found
+
+
+def _hex(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def _identity(fields: Vectors) -> Identity:
+    certificate = msgspec.msgpack.decode(_hex(fields["certificate"]), type=Certificate)
+    seeds = [_hex(fields[name]) for name in ("person_seed", "device_seed", "prekey_secret")]
+    return Identity(*seeds, certificate)
+
+
+def _chains(vectors: Vectors) -> Chains:
+    persons = [_hex(one["person"]) for one in vectors["identities"].values()]
+    return Chains(_hex(vectors["room"]), frozenset(persons))
+
+
+def _take(chains: Chains, entries: list[Vectors]) -> object:
+    return chains.accept(
+        [_hex(entry["header"]) for entry in entries],
+        [_hex(entry["body"]) for entry in entries],
+        _hex(entries[-1]["signature"]),
+    )
+
+
+def test_identities_and_the_room_of_two(vectors: Vectors) -> None:
+    for fields in vectors["identities"].values():
+        identity = _identity(fields)
+        assert identity.person == _hex(fields["person"])
+        assert id_text(identity.person) == fields["peer_id"]
+        assert identity.certificate.holds()
+        made = Identity._certified(
+            *(nacl_key(fields[name]) for name in ("person_seed", "device_seed")),
+            _hex(fields["prekey_secret"]),
+            identity.certificate.name,
+        )
+        assert made.certificate == identity.certificate
+    persons = [_hex(one["person"]) for one in vectors["identities"].values()]
+    assert direct_room(*persons) == direct_room(*persons[::-1]) == _hex(vectors["room"])
+    ann = _identity(vectors["identities"]["ann"])
+    chain = chain_id(_hex(vectors["room"]), ann.device, _hex(vectors["incarnation"]))
+    assert chain == _hex(vectors["chain"])
+
+
+def nacl_key(seed: str) -> Any:
+    from nacl.signing import SigningKey
+
+    return SigningKey(_hex(seed))
+
+
+def test_entries_are_accepted_and_read(vectors: Vectors) -> None:
+    chains = _chains(vectors)
+    entries = vectors["entries"]
+    by_chain: dict[bytes, list[Vectors]] = {}
+    for entry in entries:
+        header = parse_header(_hex(entry["header"]))
+        assert header is not None
+        assert entry_id(_hex(entry["header"])) == _hex(entry["id"])
+        chain = chain_id(header.room, header.device, header.incarnation)
+        by_chain.setdefault(chain, []).append(entry)
+    bob = _identity(vectors["identities"]["bob"])
+    texts = []
+    for run in by_chain.values():
+        taken = _take(chains, run)
+        assert isinstance(taken, Accepted)
+        for entry in taken.entries:
+            body = decode_body(entry.header.kind, entry.body or b"")
+            if isinstance(body, EpochBody):
+                persons = [recipient.person for recipient in body.recipients]
+                key = _hex(vectors["epoch"]["key"])
+                assert epoch_id(chains.room, key, persons) == _hex(vectors["epoch"]["id"])
+            chains.open_epoch(entry, bob)
+            read = chains.read(entry)
+            if isinstance(read, MessageBody):
+                texts.append(read.text)
+    assert texts == vectors["texts"]
+    assert chains.epochs == {_hex(vectors["epoch"]["id"]): _hex(vectors["epoch"]["key"])}
+    assert chains.digest() == _hex(vectors["digest"])
+
+
+def test_the_order_of_entries(vectors: Vectors) -> None:
+    memory = Memory()
+    places = []
+    for entry in vectors["entries"]:
+        header = parse_header(_hex(entry["header"]))
+        assert header is not None
+        causes = (header.prev, *header.after) if header.seq else header.after
+        memory.insert([Node(_hex(entry["id"]), header.time, causes)])
+        chain = chain_id(header.room, header.device, header.incarnation)
+        places.append((_hex(entry["id"]), chain, header.seq))
+    placed = sorted(places, key=lambda place: (memory.kept[place[0]].eff, place[1], place[2]))
+    found = [
+        {"id": id_.hex(), "time": memory.kept[id_].time, "eff": memory.kept[id_].eff}
+        for id_, _, _ in placed
+    ]
+    assert found == vectors["order"]
+
+
+def test_frames_are_these_bytes(vectors: Vectors) -> None:
+    tag = mac(_hex(vectors["room"]), b"p2pchat/1/room", _hex(vectors["transcript"]))[:16]
+    assert tag == _hex(vectors["tag"])
+    for data in vectors["frames"].values():
+        frame = decode(_hex(data))
+        assert frame is not None
+        assert encode(frame) == _hex(data)
+        assert getattr(frame, "tag", tag) == tag
+
+
+def test_a_fork_is_proven(vectors: Vectors) -> None:
+    chains = _chains(vectors)
+    ann, bob = vectors["entries"][:4], vectors["entries"][4:]
+    assert isinstance(_take(chains, ann[:3]), Accepted)
+    assert isinstance(_take(chains, ann[3:]), Accepted)
+    assert isinstance(_take(chains, bob), Accepted)
+    frame = decode(_hex(vectors["frames"]["fork"]))
+    assert isinstance(frame, ForkFrame)
+    other = frame.proof.other
+    result = chains.accept(other.headers, [_hex(ann[3]["body"])], other.signature)
+    assert isinstance(result, Fork)
+    assert chains.prove(frame.proof) == _hex(vectors["chain"])
+    assert chains.digest() == _hex(vectors["digest_with_anns_chain_forked"])
+    assert _take(chains, ann) is Verdict.FORKED
+
+
+def test_an_invite(vectors: Vectors) -> None:
+    fields = vectors["invite"]
+    invite = Invite.parse(fields["blob"], now=0)
+    assert (
+        invite.inviter,
+        invite.secret,
+        invite.app,
+        invite.id,
+        invite.slot_secret,
+        invite.psk,
+    ) == (tuple(_hex(fields[n]) for n in ("inviter", "secret", "app", "id", "slot_secret", "psk")))
+    assert invite.expires == fields["expires"]
+    assert invite.description is not None
+    assert [candidate.port for candidate in invite.description.candidates] == [50_000, 50_001]
