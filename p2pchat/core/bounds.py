@@ -9,6 +9,7 @@ __all__ = [
     "HANDSHAKE_S",
     "HEADER_BYTES_MAX",
     "HEADS_MAX",
+    "MESH_LINKS",
     "OUTSTANDING_BYTES",
     "RECIPIENTS_MAX",
     "RUN_BYTES",
@@ -46,6 +47,9 @@ HEADS_MAX = 4_096
 
 WANTS_MAX = 4_096
 """Wants that a peer may have waiting here; each costs a disk read."""
+
+MESH_LINKS = 8
+"""Links of a room that new entries are pushed on: enough to reach all, whatever fails of them."""
 
 OUTSTANDING_BYTES = 262_144
 """Runs that a sender has on the way before their commit is acknowledged."""

@@ -27,6 +27,7 @@ __all__ = [
     "derive",
     "digest",
     "direct_room",
+    "id_range",
     "id_text",
     "mac",
     "signed_by",
@@ -63,9 +64,36 @@ def derive(key: bytes, info: bytes) -> bytes:
     )
 
 
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_ID_CHARACTERS = 52
+"""Of 32 bytes in base32 without padding (RFC 4648)."""
+
+
 def id_text(key: bytes) -> str:
     """32 bytes as 52 characters of lower-case base32."""
     return base64.b32encode(key).decode().rstrip("=").lower()
+
+
+def id_range(prefix: str) -> tuple[bytes, bytes] | None:
+    """The ids that begin with `prefix` as text: the first, and the first beyond them.
+
+    None if nothing of 32 bytes is written so.
+    """
+    if not prefix or len(prefix) > _ID_CHARACTERS:
+        return None
+    value = 0
+    for character in prefix:
+        digit = _BASE32.find(character)
+        if digit < 0:
+            return None
+        value = value * 32 + digit
+    # The text has four bits more than the id, all zero.
+    shift = 5 * (_ID_CHARACTERS - len(prefix)) - 4
+    first = value << shift if shift >= 0 else value >> -shift
+    end = (value + 1) << shift if shift >= 0 else first + 1
+    if first >= 1 << 256:
+        return None
+    return first.to_bytes(33, "big")[1:], min(end, (1 << 256) - 1).to_bytes(32, "big")
 
 
 def signed_by(key: bytes, message: bytes, signature: bytes) -> bool:

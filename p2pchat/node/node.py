@@ -22,6 +22,7 @@ import msgspec
 
 from p2pchat import config as configuration
 from p2pchat import errors, events
+from p2pchat.core.bounds import MESH_LINKS
 from p2pchat.core.chain import Chains, Fork
 from p2pchat.core.entry import MESSAGE, SHARE, Entry, ShareBody
 from p2pchat.core.handshake import Proven
@@ -417,13 +418,18 @@ class Node:
             )
 
     def _gossip(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
-        """Pass new entries on to every linked member but the one they came from."""
+        """Push new entries along the mesh; whom that misses learns of them by the next summary."""
         chains = self._rooms.get(room)
         if self._online is None or chains is None:
             return
-        for session in self._online.peers.sessions():
-            if session is not source and session.peer in chains.members:
-                session.push(room, entries)
+        linked = [
+            session
+            for session in self._online.peers.sessions()
+            if session is not source and session.peer in chains.members
+        ]
+        # By the transcript: at random, and the same links for as long as they last.
+        for session in sorted(linked, key=lambda session: session.transcript)[:MESH_LINKS]:
+            session.push(room, entries)
 
     # -- invites -------------------------------------------------------------------------------
 

@@ -25,13 +25,14 @@ from p2pchat.core.entry import (
     ShareBody,
     chain_id,
 )
-from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_text
+from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_range, id_text
 from p2pchat.core.reconcile import Append, Forked, Load
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.timeline import Timeline
 from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.store import journal, meta, rooms, search
 from p2pchat.store.database import Connection, Database
+from p2pchat.text import printable
 
 __all__ = ["Rooms"]
 
@@ -404,12 +405,16 @@ class Rooms:
 
         Raises errors.BadInput `entry-unknown`.
         """
-        found = await self._database.read(lambda tx: journal.ids(tx, room))
-        matching = [id_ for id_ in found if id_text(id_).startswith(prefix.lower())]
-        if len(matching) != 1 or not prefix:
+        bounds = id_range(prefix.lower())
+        matching: list[bytes] = []
+        if bounds is not None:
+            find = partial(journal.between, room=room, first=bounds[0], end=bounds[1], count=2)
+            matching = await self._database.read(find)
+        if len(matching) != 1:
+            many = "several" if matching else "no"
             raise errors.BadInput(
                 "entry-unknown",
-                f"{len(matching) or 'no'} messages have an id that begins with {prefix!r}",
+                f"{many} messages have an id that begins with {printable(prefix)!r}",
                 "see the ids with p2pchat log ROOM --json",
             )
         return matching[0]

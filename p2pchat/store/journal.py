@@ -15,12 +15,12 @@ __all__ = [
     "Web",
     "after",
     "append",
+    "between",
     "count",
     "entries_of",
     "entry",
     "forks",
     "heads",
-    "ids",
     "keep_fork",
     "messages_between",
     "newest_time",
@@ -242,8 +242,13 @@ def messages_between(tx: Connection, chain: bytes, after: int, upto: int, kind: 
     return [row[0] for row in rows][::-1]
 
 
-def ids(tx: Connection, room: bytes) -> list[bytes]:
-    return [row[0] for row in tx.execute("SELECT id FROM entries WHERE room = ?", (room,))]
+def between(tx: Connection, room: bytes, first: bytes, end: bytes, count: int) -> list[bytes]:
+    """At most `count` ids of a room's entries, from `first` up to and without `end`."""
+    rows = tx.execute(
+        "SELECT id FROM entries WHERE id >= ? AND id < ? AND room = ? ORDER BY id LIMIT ?",
+        (first, end, room, count),
+    )
+    return [row[0] for row in rows]
 
 
 def entries_of(

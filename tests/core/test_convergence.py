@@ -148,6 +148,17 @@ def test_who_joins_several_at_once_fetches_each_entry_once(authors: int) -> None
     assert joiner.run_bytes < 1.2 * _size(joiner)
 
 
+def test_much_that_is_new_comes_by_one_link_alone() -> None:
+    world = World(11, 5)
+    for one, other in combinations(range(5), 2):
+        world.link(one, other)
+    world.members[0].write(*(f"{n} " * 20 for n in range(300)))
+    assert world.settle() < 10
+    world.check()
+    for member in world.members[1:]:
+        assert member.run_bytes < 1.2 * _size(member)
+
+
 def test_what_one_link_brings_is_shared_among_many() -> None:
     """More chains than one peer is asked for at once: each of three gives a part."""
     world = World(3, 4)

@@ -1,8 +1,9 @@
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pchat.core.identity import Identity, derive, direct_room, id_text, mac, signed_by
+from p2pchat.core.identity import Identity, derive, direct_room, id_range, id_text, mac, signed_by
 from tests.harness.pair import random_from
 
 IDENTITY_POINT = bytes([1]) + bytes(31)
@@ -54,3 +55,22 @@ def test_identities_repeat_with_their_randomness_and_hide_their_keys() -> None:
     one, other = (Identity.create("Ann", random_from(1)) for _ in range(2))
     assert one == other
     assert one.person_seed.hex() not in repr(one)
+
+
+@given(
+    st.binary(min_size=32, max_size=32).filter(lambda id_: id_ != b"\xff" * 32),
+    st.binary(min_size=32, max_size=32),
+    st.integers(1, 52),
+)
+def test_the_ids_that_begin_with_a_text(one: bytes, other: bytes, length: int) -> None:
+    prefix = id_text(one)[:length]
+    bounds = id_range(prefix)
+    assert bounds is not None
+    first, end = bounds
+    assert first <= one < end
+    assert (first <= other < end) == id_text(other).startswith(prefix) or other == b"\xff" * 32
+
+
+@pytest.mark.parametrize("prefix", ["", "1", "abc!", "ABC", "a" * 53, "é"])
+def test_what_no_id_begins_with(prefix: str) -> None:
+    assert id_range(prefix) is None
