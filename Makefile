@@ -50,6 +50,8 @@ test: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/bench/first_light.py
+	$(BIN)/python tests/bench/journal.py
+	$(BIN)/python tests/bench/convergence.py
 
 # Tests come last, so that the run ends with their count.
 check: style types layers smoke test

@@ -51,8 +51,10 @@ WANTS_MAX = 4_096
 MESH_LINKS = 8
 """Links of a room that new entries are pushed on: enough to reach all, whatever fails of them."""
 
-OUTSTANDING_BYTES = 262_144
-"""Runs that a sender has on the way before their commit is acknowledged."""
+OUTSTANDING_BYTES = 1_048_576
+"""Runs that a sender has on the way before their commit is acknowledged: a commit takes tens of
+milliseconds, in which a fast link carries several times 256 KiB. Few of these bytes are in the
+channel at once; they wait behind its own, lower, bound, so that live frames pass."""
 
 HANDSHAKE_BYTES_MAX = 4_096
 HANDSHAKE_S = 10.0

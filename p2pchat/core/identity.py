@@ -5,6 +5,7 @@ would mean two histories (docs/protocol.md, suite 1). Private halves stay inside
 """
 
 import base64
+import functools
 import hashlib
 import hmac as hmac_module
 from collections.abc import Callable
@@ -69,6 +70,7 @@ _ID_CHARACTERS = 52
 """Of 32 bytes in base32 without padding (RFC 4648)."""
 
 
+@functools.lru_cache(4_096)
 def id_text(key: bytes) -> str:
     """32 bytes as 52 characters of lower-case base32."""
     return base64.b32encode(key).decode().rstrip("=").lower()

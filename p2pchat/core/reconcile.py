@@ -42,7 +42,7 @@ from p2pchat.core.identity import Random, mac
 from p2pchat.core.machine import Close, Emit, Output, Persist, Send
 from p2pchat.core.wire import Have, Heads, Level, Row, Run, Summary, Want, encode
 
-__all__ = ["Append", "Forked", "Load", "PeerHas", "Progress", "Reconcile"]
+__all__ = ["Append", "Forked", "Load", "PeerHas", "Progress", "Reconcile", "pushed_together"]
 
 _SUMMARY_S = 60.0
 _LOOK_S = 1.0
@@ -568,6 +568,27 @@ class Reconcile:
 
     def _jittered(self) -> float:
         return _SUMMARY_S * (0.75 + self._random(1)[0] / 512)
+
+
+def pushed_together(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Entries of one chain, committed one after the other, in parts that are pushed whole."""
+    part: list[Entry] = []
+    signed: list[Entry] = []
+    size = 0
+    for entry in entries:
+        signed.append(entry)
+        if entry.signature is None:
+            continue
+        grown = sum(len(one.raw) + len(one.body or b"") for one in signed)
+        follows = not part or part[-1].header.seq + 1 == signed[0].header.seq
+        if part and (size + grown > _PUSH_BYTES or not follows):
+            yield part
+            part, size = [], 0
+        part += signed
+        size += grown
+        signed = []
+    if part:
+        yield part
 
 
 def _is_short(entries: Sequence[Entry]) -> bool:

@@ -36,8 +36,8 @@ class Web(Protocol):
     def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
         """Those of `ids` that are known, with `high` and `eff` as last kept."""
 
-    def followers(self, id_: bytes) -> list[bytes]:
-        """Ids of entries that name `id_` as a cause."""
+    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+        """Of each of `ids` that has any, the ids of entries that name it as a cause."""
 
 
 def is_marked(time: int, eff: int) -> bool:
@@ -52,6 +52,9 @@ class Timeline:
         self._web = web
         self._nodes: dict[bytes, Node] = {}
         self._followers: dict[bytes, list[bytes]] = {}
+        """by entries of this batch"""
+        self._kept: dict[bytes, Sequence[bytes]] = {}
+        """by entries that are kept, as far as they were asked for"""
         self._changed: dict[bytes, Node] = {}
 
     def insert(self, batch: Iterable[Node]) -> list[Node]:
@@ -61,10 +64,12 @@ class Timeline:
         is new, those of the batch among them.
         """
         new = list(batch)
-        known = self._web.nodes(
-            sorted({cause for node in new for cause in node.causes} | {node.id for node in new})
-        )
-        self._nodes.update(known)
+        ids = {node.id for node in new}
+        causes = {cause for node in new for cause in node.causes} - ids
+        self._nodes.update(self._web.nodes(sorted(causes)))
+        # Asked for at once: one by one they would cost more than all else.
+        self._kept.update(dict.fromkeys(ids, ()))
+        self._kept.update(self._web.followers(sorted(ids)))
         for node in new:
             self._nodes[node.id] = node
             self._changed[node.id] = node
@@ -73,7 +78,7 @@ class Timeline:
         queue: deque[bytes] = deque()
         for node in new:
             # Entries that named this one before it came (a cause may arrive last).
-            for follower in self._fetch(self._web.followers(node.id)):
+            for follower in self._fetch(self._kept[node.id]):
                 self._lower(node, follower.time)
                 queue.append(follower.id)
             for cause in node.causes:
@@ -115,7 +120,10 @@ class Timeline:
         return True
 
     def _following(self, id_: bytes) -> list[bytes]:
-        return [*self._web.followers(id_), *self._followers.get(id_, ())]
+        kept = self._kept.get(id_)
+        if kept is None:
+            kept = self._kept[id_] = self._web.followers([id_]).get(id_, ())
+        return [*kept, *self._followers.get(id_, ())]
 
     def _fetch(self, ids: Sequence[bytes]) -> list[Node]:
         missing = [id_ for id_ in ids if id_ not in self._nodes]

@@ -59,6 +59,10 @@ class Bus:
         for subscription in list(self._subscriptions):
             subscription.put(event)
 
+    def heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._subscriptions)
+
     def subscribe(self) -> Subscription:
         """From now on; close it, or use it as a context manager."""
         subscription = Subscription(self)

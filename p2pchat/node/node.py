@@ -169,8 +169,9 @@ class Node:
                 meta.put(tx, "identity", msgspec.msgpack.encode(identity))
             else:
                 identity = msgspec.msgpack.decode(stored, type=Identity)
-            # A database that was put back from a copy must not write what it has written once.
-            if incarnation is None or within != beside:
+            # A database that was put back from a copy must not write what it has written once. One
+            # more than beside it: the last opening was cut off between the two.
+            if incarnation is None or within not in (beside, beside + 1):
                 incarnation = os.urandom(8)
                 meta.put(tx, "incarnation", incarnation)
             generation = max(within, beside) + 1
@@ -183,6 +184,7 @@ class Node:
         node = cls(profile, config, database, key, identity, rooms, bus, known)
         node.created = created
         rooms.identity = node._me
+        rooms.heard = bus.heard
         await rooms.load()
         return node
 

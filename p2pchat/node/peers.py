@@ -16,7 +16,14 @@ from p2pchat.core.entry import Entry
 from p2pchat.core.handshake import Established, Handshake, Proven, Refused, Terms
 from p2pchat.core.identity import Certificate, Identity, Random, derive, id_text
 from p2pchat.core.machine import Close, Output
-from p2pchat.core.reconcile import Forked, Load, PeerHas, Progress, Reconcile
+from p2pchat.core.reconcile import (
+    Forked,
+    Load,
+    PeerHas,
+    Progress,
+    Reconcile,
+    pushed_together,
+)
 from p2pchat.core.wire import (
     BadFrame,
     Bye,
@@ -108,7 +115,9 @@ class Session:
         self.reconcile = Reconcile(self.transcript, random, asyncio.get_running_loop().time())
         self._hub = hub
         self._link = link
-        self._runner = Runner(link, self.reconcile.outputs, self._commit, self._tell)
+        self._runner = Runner(link, self._outputs, self._commit, self._tell)
+        self._pushes: dict[bytes, list[Entry]] = {}
+        """chain -> new entries that wait for the runner: what comes meanwhile shares their frame"""
 
     @property
     def peer(self) -> bytes:
@@ -124,8 +133,16 @@ class Session:
         self._runner.wake()
 
     def push(self, room: bytes, entries: Sequence[Entry]) -> None:
-        self.reconcile.push(room, entries)
+        """These entries of one chain of `room` are on our disk."""
+        self._pushes.setdefault(entries[0].chain, []).extend(entries)
         self._runner.wake()
+
+    def _outputs(self) -> Iterator[Output]:
+        pushes, self._pushes = self._pushes, {}
+        for entries in pushes.values():
+            for part in pushed_together(entries):
+                self.reconcile.push(part[0].header.room, part)
+        yield from self.reconcile.outputs()
 
     def compare(self, room: bytes) -> None:
         self.reconcile.compare(room)

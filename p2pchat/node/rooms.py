@@ -58,6 +58,8 @@ class Rooms:
         self._publish = publish
         self._database = database
         self.identity: Callable[[], Identity]
+        self.heard: Callable[[], bool] = lambda: True
+        """Whether anybody listens to what is published: to make it costs a decryption each."""
         self._incarnation = incarnation
         self._random = random
         self._wall = wall
@@ -253,7 +255,7 @@ class Rooms:
             else:
                 self._forgotten = True
             return
-        event = self.event(entry)
+        event = self.event(entry) if self.heard() else None
         if event is not None:
             self._publish(event)
 

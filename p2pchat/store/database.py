@@ -246,6 +246,8 @@ def connect(path: Path, key: bytes) -> Connection:
             "secure_delete=ON",
             "temp_store=MEMORY",
             "cache_size=-16384",
+            # Of 4 KiB: checkpoints often enough to keep the log short, and no more.
+            "wal_autocheckpoint=4000",
         ):
             connection.execute(f"PRAGMA {pragma}")
     except sqlite.Error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from p2pchat.core.clock import stamp
 from p2pchat.core.entry import Entry, parse_header
@@ -35,6 +36,8 @@ __all__ = [
 
 COLUMNS = "entries.id, entries.chain_id, entries.header, entries.body, entries.signature"
 """What `entries_of` makes entries of."""
+_TOGETHER = 500
+"""Ids in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,26 +287,31 @@ class Web:
 
     def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
         found: dict[bytes, Node] = {}
-        for id_ in ids:
-            row = self._tx.execute(
-                "SELECT time, header, high, eff FROM entries WHERE id = ?", (id_,)
-            ).fetchone()
-            if row is None:
-                continue
-            header = parse_header(row[1])
+        for id_, time, raw, high, eff in self._in(
+            "SELECT id, time, header, high, eff FROM entries WHERE id IN ({})", ids
+        ):
+            header = parse_header(raw)
             assert header is not None
             causes = (header.prev, *header.after) if header.seq else header.after
-            found[id_] = Node(id_, row[0], causes, row[2], row[3])
+            found[id_] = Node(id_, time, causes, high, eff)
         return found
 
-    def followers(self, id_: bytes) -> list[bytes]:
-        rows = self._tx.execute(
-            "SELECT follower FROM causes WHERE cause = ?1 UNION"
-            " SELECT next.id FROM entries JOIN entries AS next"
-            " ON next.chain = entries.chain AND next.seq = entries.seq + 1 WHERE entries.id = ?1",
-            (id_,),
-        )
-        return [row[0] for row in rows]
+    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+        found: dict[bytes, list[bytes]] = {}
+        for query in (
+            "SELECT cause, follower FROM causes WHERE cause IN ({})",
+            "SELECT entries.id, next.id FROM entries JOIN entries AS next"
+            " ON next.chain = entries.chain AND next.seq = entries.seq + 1"
+            " WHERE entries.id IN ({})",
+        ):
+            for cause, follower in self._in(query, ids):
+                found.setdefault(cause, []).append(follower)
+        return found
+
+    def _in(self, query: str, ids: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(ids), _TOGETHER):
+            part = ids[start : start + _TOGETHER]
+            yield from self._tx.execute(query.format(", ".join("?" * len(part))), part)
 
 
 def place(tx: Connection, nodes: Iterable[Node]) -> None:

@@ -7,7 +7,7 @@ from p2pchat.core.chain import Branch, ForkProof
 from p2pchat.core.entry import entry_id, statement
 from p2pchat.core.identity import Identity
 from p2pchat.core.machine import Close, Emit, Send
-from p2pchat.core.reconcile import Forked, Load, Reconcile
+from p2pchat.core.reconcile import Forked, Load, Reconcile, pushed_together
 from p2pchat.core.wire import Fork, Have, Heads, Row, Run, Summary, Want, decode
 from tests.harness.pair import Journal, Meeting, random_from
 
@@ -237,3 +237,16 @@ def test_a_proof_of_a_fork_is_told_once_and_to_every_later_link() -> None:
     later.share(bob.chains)
     assert [frame.proof for frame in _sent(later) if isinstance(frame, Fork)] == [proof]
     assert all(progress.behind == progress.ahead == 0 for progress in later.progress())
+
+
+def test_what_waits_to_be_pushed_shares_frames_and_is_never_torn() -> None:
+    ann, _ = _journals(60, 0)
+    entries = ann.entries[ann.own]
+    parts = list(pushed_together(entries))
+    assert [entry for part in parts for entry in part] == entries
+    assert 3 < len(parts) < 20
+    assert all(part[-1].signature is not None for part in parts)
+    # As one run that came from a peer: the last one's signature stands for all.
+    run = [*(msgspec.structs.replace(entry, signature=None) for entry in entries[:5]), entries[5]]
+    assert list(pushed_together(run)) == [run]
+    assert list(pushed_together([entries[3], entries[5]])) == [[entries[3]], [entries[5]]]

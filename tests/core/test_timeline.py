@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +19,8 @@ class Memory:
             if (node := self.kept.get(id_)) is not None
         }
 
-    def followers(self, id_: bytes) -> list[bytes]:
-        return [node.id for node in self.kept.values() if id_ in node.causes]
+    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+        return {id_: [node.id for node in self.kept.values() if id_ in node.causes] for id_ in ids}
 
     def insert(self, batch: list[Node]) -> None:
         fresh = [Node(node.id, node.time, node.causes) for node in batch]

@@ -99,8 +99,8 @@ class Disk:
             if (node := self._nodes.get(id_)) is not None
         }
 
-    def followers(self, id_: bytes) -> list[bytes]:
-        return list(self._followers.get(id_, ()))
+    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+        return {id_: list(self._followers[id_]) for id_ in ids if id_ in self._followers}
 
 
 class Member:

@@ -176,10 +176,12 @@ async def test_followers_are_who_comes_next_and_who_names_it(database: Database)
         journal.append(tx, [reply])
         journal.append(tx, [early])
         web = journal.Web(tx)
-        assert sorted(web.followers(first.id)) == sorted([second.id, reply.id])
-        assert web.followers(second.id) == []
-        # Its cause has not come yet, and is found all the same.
-        assert web.followers(b"u" * 32) == [early.id]
+        # The cause of the last has not come yet, and is found all the same.
+        found = web.followers([first.id, second.id, b"u" * 32])
+        assert {id_: sorted(ids) for id_, ids in found.items()} == {
+            first.id: sorted([second.id, reply.id]),
+            b"u" * 32: [early.id],
+        }
         nodes = web.nodes([second.id, reply.id, b"u" * 32])
         assert {id_: node.causes for id_, node in nodes.items()} == {
             second.id: (first.id,),
