@@ -15,7 +15,6 @@ from typing import Any
 from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX
 from p2pchat.core.chain import Accepted, Chains
 from p2pchat.core.entry import Entry, signature_holds
-from p2pchat.core.timeline import Timeline
 from p2pchat.errors import Error
 from p2pchat.store import journal, meta, rooms, search, snapshot
 from p2pchat.store.database import Connection, Database
@@ -140,7 +139,7 @@ async def rebuild(profile: Profile, key: bytes) -> Rebuilt:
             )
         async for _, head, entries in _whole(source):
             if entries:
-                await target.write(partial(_append, entries=entries))
+                await target.write(partial(journal.insert, entries=entries))
                 kept += len(entries)
             else:
                 lost += head.seq + 1
@@ -174,9 +173,3 @@ def _put(tx: Connection, table: str, rows: list[tuple[Any, ...]]) -> None:
     if rows:
         marks = ", ".join("?" * len(rows[0]))
         tx.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)  # noqa: S608
-
-
-def _append(tx: Connection, entries: tuple[Entry, ...]) -> None:
-    journal.append(tx, entries)
-    web = journal.Web(tx)
-    journal.place(tx, Timeline(web).insert(map(journal.timeline_node, entries)))

@@ -28,7 +28,6 @@ from p2pchat.core.entry import (
 from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_range, id_text
 from p2pchat.core.reconcile import Append, Forked, Load
 from p2pchat.core.sealing import seal_epoch
-from p2pchat.core.timeline import Timeline
 from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.store import journal, meta, rooms, search
 from p2pchat.store.database import Connection, Database
@@ -216,9 +215,7 @@ class Rooms:
 
         def write(tx: Connection) -> None:
             for append in appends:
-                journal.append(tx, append.entries)
-                web = journal.Web(tx)
-                journal.place(tx, Timeline(web).insert(map(journal.timeline_node, append.entries)))
+                journal.insert(tx, append.entries)
             for room, epoch, key in epochs:
                 rooms.add_epoch(tx, room, epoch, key)
             for room, found in texts:

@@ -1,12 +1,12 @@
 """Entries, chains and their order on disk."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from p2pchat.core.clock import stamp
 from p2pchat.core.entry import Entry, parse_header
-from p2pchat.core.timeline import Node
+from p2pchat.core.timeline import Node, Timeline
 from p2pchat.errors import BadInput, Error
 from p2pchat.store.database import Connection
 
@@ -22,6 +22,7 @@ __all__ = [
     "entry",
     "forks",
     "heads",
+    "insert",
     "keep_fork",
     "messages_between",
     "newest_time",
@@ -50,10 +51,25 @@ class HeadRow:
     forked: int
 
 
-def append(tx: Connection, entries: Sequence[Entry]) -> None:
-    """Add entries of one chain that continue what is there.
+def insert(tx: Connection, entries: Sequence[Entry]) -> None:
+    """Add entries of one chain that continue what is there, in their place of the order.
 
     Raises Error `internal` if they do not: the caller's view of the chain is stale.
+    """
+    # Before they are there: to move them in the index afterwards would cost as much again.
+    placed = {node.id: node for node in Timeline(Web(tx)).insert(map(timeline_node, entries))}
+    append(tx, entries, placed)
+    for entry in entries:
+        del placed[entry.id]
+    place(tx, placed.values())
+
+
+def append(
+    tx: Connection, entries: Sequence[Entry], placed: Mapping[bytes, Node] | None = None
+) -> None:
+    """Add entries of one chain that continue what is there, their places as `placed` has them.
+
+    Raises Error `internal` if they do not.
     """
     first, last = entries[0], entries[-1]
     row = tx.execute(
@@ -76,8 +92,9 @@ def append(tx: Connection, entries: Sequence[Entry]) -> None:
             (first.chain, first.header.room, first.header.device, *head),
         ).lastrowid
     tx.executemany(
-        "INSERT INTO entries (id, chain, seq, kind, room, chain_id, time, header, body, signature)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO entries"
+        " (id, chain, seq, kind, room, chain_id, time, eff, high, header, body, signature)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 entry.id,
@@ -87,6 +104,8 @@ def append(tx: Connection, entries: Sequence[Entry]) -> None:
                 entry.header.room,
                 entry.chain,
                 entry.header.time,
+                placed[entry.id].eff if placed else 0,
+                placed[entry.id].high if placed else None,
                 entry.raw,
                 entry.body,
                 entry.signature,

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core.entry import DEVICE, MESSAGE, SHARE, Entry
-from p2pchat.core.timeline import Timeline
 from p2pchat.errors import Error
 from p2pchat.store import database as database_module
 from p2pchat.store import journal, rooms
@@ -19,10 +18,7 @@ from .conftest import ROOM, START_MS, Author
 
 
 def add(tx: Connection, *entries: Entry) -> None:
-    """Append and place, as `node` does."""
-    journal.append(tx, entries)
-    placed = Timeline(journal.Web(tx)).insert(map(journal.timeline_node, entries))
-    journal.place(tx, placed)
+    journal.insert(tx, entries)
 
 
 def known(tx: Connection) -> list[bytes]:

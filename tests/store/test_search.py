@@ -3,7 +3,6 @@
 import pytest
 
 from p2pchat.core.entry import MESSAGE, SHARE
-from p2pchat.core.timeline import Timeline
 from p2pchat.errors import BadInput
 from p2pchat.store import journal, rooms, search
 from p2pchat.store.database import Connection, Database
@@ -27,9 +26,7 @@ async def _fill(database: Database) -> None:
         for author in (alice, elsewhere):
             for number, text in enumerate(_TEXTS):
                 entry = author.write(text.encode(), at_s=100 - number)
-                journal.append(tx, [entry])
-                node = journal.timeline_node(entry)
-                journal.place(tx, Timeline(journal.Web(tx)).insert([node]))
+                journal.insert(tx, [entry])
                 search.add(tx, author.room, [(entry.id, text)])
 
     await database.write(work)
