@@ -54,10 +54,14 @@ class MailboxConfig(_Section, frozen=True, kw_only=True):
 
 
 class FilesConfig(_Section, frozen=True, kw_only=True):
-    """`dir`: where downloads go, empty = ~/Downloads. `direct`: also TCP between hosts of a LAN."""
+    """`dir`: where downloads go, empty = ~/Downloads. `direct`: also TCP between hosts of a LAN.
+
+    `upload_rate`: bytes/s that all shares together may send, 0 = as fast as it goes.
+    """
 
     dir: str = ""
     direct: bool = False
+    upload_rate: int = 0
 
 
 class ApiConfig(_Section, frozen=True, kw_only=True):

@@ -51,10 +51,11 @@ class FileSession:
         on_change: Callable[[], None],
         *,
         rtc: bool,
+        upload_rate: int,
         worker: tuple[str, ...],
         restart_s: float,
     ) -> None:
-        self._command = (*worker, listen, stun, "1" if rtc else "0")
+        self._command = (*worker, listen, stun, "1" if rtc else "0", str(upload_rate))
         self._restart_s = restart_s
         self._on_change = on_change
         self._torrents: dict[bytes, Add] = {}
@@ -79,14 +80,25 @@ class FileSession:
         on_change: Callable[[], None],
         *,
         rtc: bool,
+        upload_rate: int = 0,
         worker: tuple[str, ...] = (sys.executable, "-m", "p2pchat.files.worker"),
         restart_s: float = _RESTART_S,
     ) -> AsyncIterator["FileSession"]:
         """`listen`: libtorrent's `listen_interfaces`. `on_change` is called after each report.
 
+        `upload_rate`: bytes/s of all torrents together, 0 = no bound.
+
         `restart_s`: the first pause after a crash; it doubles with each that follows soon.
         """
-        session = cls(listen, stun, on_change, rtc=rtc, worker=worker, restart_s=restart_s)
+        session = cls(
+            listen,
+            stun,
+            on_change,
+            rtc=rtc,
+            upload_rate=upload_rate,
+            worker=worker,
+            restart_s=restart_s,
+        )
         async with owned_tasks() as tasks:
             tasks.create_task(session._run())
             yield session

@@ -70,7 +70,9 @@ _TRANSPORT = re.compile(r"\((\w+)\)")
 _TRANSPORTS = {"RTC": "webrtc", "TCP": "tcp", "uTP": "utp"}
 
 
-def _settings(listen: str, stun: str) -> "lt.settings_pack":  # a name of the stubs alone
+def _settings(
+    listen: str, stun: str, upload_rate: int
+) -> "lt.settings_pack":  # a name of the stubs alone
     categories = lt.alert.category_t
     return {
         "listen_interfaces": listen,
@@ -92,6 +94,7 @@ def _settings(listen: str, stun: str) -> "lt.settings_pack":  # a name of the st
         "anonymous_mode": True,
         "stop_tracker_timeout": 1,
         "max_metadata_size": _METADATA_MAX,
+        "upload_rate_limit": upload_rate,
         # Each is a PeerConnection with its sockets; the tracker asks again when more are wanted.
         "max_webtorrent_offers": 4,
         "webtorrent_connection_timeout": 30,
@@ -106,8 +109,8 @@ def _settings(listen: str, stun: str) -> "lt.settings_pack":  # a name of the st
 
 
 class _Worker:
-    def __init__(self, listen: str, stun: str, output: int, *, rtc: bool) -> None:
-        self._session = lt.session(_settings(listen, stun))
+    def __init__(self, listen: str, stun: str, upload_rate: int, output: int, *, rtc: bool) -> None:
+        self._session = lt.session(_settings(listen, stun, upload_rate))
         self._output = output
         self._rtc = rtc
         self._added: dict[bytes, Add] = {}
@@ -522,8 +525,8 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def main() -> None:
-    """Arguments: listen interfaces, STUN server or "", and 1 or 0 for WebRTC."""
-    listen, stun, rtc = sys.argv[1:4]
+    """Arguments: listen interfaces, STUN server or "", 1 or 0 for WebRTC, upload bytes/s or 0."""
+    listen, stun, rtc, upload_rate = sys.argv[1:5]
     # Ctrl-C is for the node, which then ends our input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -531,7 +534,7 @@ def main() -> None:
     # What some library prints must not stand between frames.
     output = os.dup(1)
     os.dup2(2, 1)
-    worker = _Worker(listen, stun, output, rtc=rtc == "1")
+    worker = _Worker(listen, stun, int(upload_rate), output, rtc=rtc == "1")
     with suppress(BrokenPipeError):  # the node is gone, however it went
         worker.run()
     worker.stop()

@@ -89,7 +89,13 @@ class Shares:
             shares._session = await stack.enter_async_context(
                 # libtorrent gathers candidates on every interface, so with loopback alone chosen
                 # its WebRTC stays off.
-                FileSession.open(listen, stun, shares._moved, rtc=not loopback_only)
+                FileSession.open(
+                    listen,
+                    stun,
+                    shares._moved,
+                    rtc=not loopback_only,
+                    upload_rate=max(0, config.files.upload_rate),
+                )
             )
             shares._tasks = await stack.enter_async_context(owned_tasks())
             shares._tasks.create_task(shares._signal())

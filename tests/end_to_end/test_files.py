@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from tests.harness.homes import Home
+from tests.harness.homes import LOOPBACK, Home
 
 
 def test_a_file_arrives_whole_by_its_magnet(friends: tuple[Home, Home], tmp_path: Path) -> None:
@@ -45,6 +45,10 @@ def test_a_folder_arrives_whole(friends: tuple[Home, Home], tmp_path: Path) -> N
 
 def test_a_download_goes_on_after_kill_9(friends: tuple[Home, Home], tmp_path: Path) -> None:
     ann, bob = friends
+    # Slow enough that the cut comes in the middle, however fast the machine is.
+    ann.run("down")
+    ann.settings = (*LOOPBACK, "files.upload_rate=8_000_000")
+    ann.up()
     source = tmp_path / "big"
     source.write_bytes(os.urandom(40_000_000))
     magnet = ann.run("share", str(source)).found("share")[0]["magnet"]
