@@ -71,6 +71,16 @@ CODES: dict[str, type[Error]] = {
     "unreachable": Unreachable,
     "not-delivered": Unreachable,
     "not-synced": Unreachable,
+    # people
+    "peer-unknown": BadInput,
+    "peer-ambiguous": BadInput,
+    "peer-blocked": Refused,
+    "alias-taken": Refused,
+    "proof-foreign": BadInput,
+    "proof-damaged": BadInput,
+    "proof-newer": BadInput,
+    "proof-forged": Refused,
+    "proof-wrong-key": Refused,
     # names and texts
     "name-empty": BadInput,
     "name-too-long": BadInput,

@@ -11,6 +11,9 @@ __all__ = [
     "HEADS_MAX",
     "MESH_LINKS",
     "OUTSTANDING_BYTES",
+    "PLACE_BYTES_MAX",
+    "PROOFS_MAX",
+    "PROOF_TEXT_MAX",
     "RECIPIENTS_MAX",
     "RUN_BYTES",
     "RUN_ENTRIES_MAX",
@@ -18,6 +21,7 @@ __all__ = [
     "TEXT_BYTES_MAX",
     "TIME_MAX_MS",
     "TIME_MIN_MS",
+    "VOUCHES_MAX",
     "WANTS_MAX",
 ]
 
@@ -71,3 +75,16 @@ RECIPIENTS_MAX = 4_096
 
 SDP_BYTES_MAX = 8_192
 """A WebTorrent offer; libtorrent's take 1 to 2 KB."""
+
+PROOF_TEXT_MAX = 1_048_576
+"""Characters of a page that a proof is looked for in."""
+
+PROOFS_MAX = 64
+"""Proofs of one page that are read; each may cost a verification."""
+
+PLACE_BYTES_MAX = 512
+"""The address that a proof is meant for."""
+
+VOUCHES_MAX = 4_096
+"""Entries of a room that are read for who vouches for whom, the newest: whoever writes more than
+that pushes out hints, and nothing else."""

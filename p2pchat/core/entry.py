@@ -19,12 +19,14 @@ __all__ = [
     "MESSAGE",
     "SHARE",
     "VERSION",
+    "VOUCH",
     "Entry",
     "EpochBody",
     "Header",
     "MessageBody",
     "Recipient",
     "ShareBody",
+    "VouchBody",
     "body_hash",
     "chain_id",
     "decode_body",
@@ -36,6 +38,7 @@ __all__ = [
 
 VERSION = 1
 DEVICE, EPOCH, MESSAGE, SHARE = 1, 2, 3, 4
+VOUCH = 32
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
@@ -82,6 +85,13 @@ class ShareBody(msgspec.Struct, frozen=True, array_like=True):
     magnet: str
 
 
+class VouchBody(msgspec.Struct, frozen=True, array_like=True):
+    """The author has compared safety numbers with `person`, or takes that back."""
+
+    person: bytes
+    verified: bool
+
+
 class Recipient(msgspec.Struct, frozen=True, array_like=True):
     """One device's copy of an epoch key, sealed by HPKE to the prekey named."""
 
@@ -102,6 +112,7 @@ _BODIES: dict[int, type[msgspec.Struct]] = {
     EPOCH: EpochBody,
     MESSAGE: MessageBody,
     SHARE: ShareBody,
+    VOUCH: VouchBody,
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _BODIES.items()}
 _HEADER = msgspec.msgpack.Decoder(Header)

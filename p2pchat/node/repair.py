@@ -23,7 +23,17 @@ from p2pchat.store.profile import Profile
 
 __all__ = ["Damage", "Rebuilt", "find_damage", "rebuild"]
 
-_TABLES = ("meta", "contacts", "invites", "shares", "rooms", "members", "epochs", "forks")
+_TABLES = (
+    "meta",
+    "contacts",
+    "trust",
+    "invites",
+    "shares",
+    "rooms",
+    "members",
+    "epochs",
+    "forks",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,6 @@ class Contact:
 
     certificate: Certificate
     secret: bytes
-    alias: str
-    verified: bool
     created: float
     last_seen: float
 
@@ -53,10 +51,7 @@ def seen(tx: Connection, person: bytes, now: float) -> None:
 
 def all_contacts(tx: Connection) -> list[Contact]:
     rows = tx.execute(
-        "SELECT certificate, secret, alias, verified, created, last_seen FROM contacts"
+        "SELECT certificate, secret, created, last_seen FROM contacts"
         " ORDER BY created, person"
     )
-    return [
-        Contact(_DECODER.decode(row[0]), row[1], row[2], bool(row[3]), row[4], row[5])
-        for row in rows
-    ]
+    return [Contact(_DECODER.decode(row[0]), *row[1:]) for row in rows]

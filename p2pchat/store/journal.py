@@ -17,6 +17,7 @@ __all__ = [
     "after",
     "append",
     "between",
+    "but",
     "count",
     "entries_of",
     "entry",
@@ -242,16 +243,28 @@ def tail(
     *,
     last: int | None,
     since_s: float | None = None,
+    hidden: Sequence[bytes] = (),
 ) -> list[Entry]:
-    """The newest `last` entries of these kinds in display order, oldest first."""
+    """The newest `last` entries of these kinds in display order, oldest first.
+
+    None by the devices `hidden`.
+    """
     marks = ", ".join("?" * len(kinds))
     since = stamp(since_s) if since_s is not None else 0
     rows = tx.execute(
         f"SELECT {COLUMNS} FROM entries WHERE room = ? AND kind IN ({marks}) AND time >= ?"  # noqa: S608
-        " ORDER BY eff DESC, chain_id DESC, seq DESC LIMIT ?",
-        (room, *kinds, since, -1 if last is None else last),
+        f"{but(hidden)} ORDER BY eff DESC, chain_id DESC, seq DESC LIMIT ?",
+        (room, *kinds, since, *hidden, -1 if last is None else last),
     )
     return list(entries_of(rows))[::-1]
+
+
+def but(hidden: Sequence[bytes]) -> str:
+    """A condition on `entries` that leaves out what these devices wrote; they are its values."""
+    if not hidden:
+        return ""
+    marks = ", ".join("?" * len(hidden))
+    return f" AND chain NOT IN (SELECT number FROM chains WHERE device IN ({marks}))"  # noqa: S608
 
 
 def messages_between(tx: Connection, chain: bytes, after: int, upto: int, kind: int) -> list[bytes]:

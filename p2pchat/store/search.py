@@ -60,10 +60,11 @@ def find(
     *,
     last: int | None,
     since_s: float | None = None,
+    hidden: Sequence[bytes] = (),
 ) -> list[Entry]:
     """The newest `last` entries that have `words`, in display order, oldest first.
 
-    Raises errors.BadInput `search-empty`.
+    None by the devices `hidden`. Raises errors.BadInput `search-empty`.
     """
     marks = ", ".join("?" * len(kinds))
     since = stamp(since_s) if since_s is not None else 0
@@ -71,9 +72,9 @@ def find(
     rows = tx.execute(
         f"SELECT {journal.COLUMNS} FROM entries WHERE number IN"  # noqa: S608  (constants)
         " (SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT ?)"
-        f" AND room = ? AND kind IN ({marks}) AND time >= ?"
+        f" AND room = ? AND kind IN ({marks}) AND time >= ?{journal.but(hidden)}"
         " ORDER BY eff DESC, chain_id DESC, seq DESC LIMIT ?",
-        (query(room, words), wide, room, *kinds, since, -1 if last is None else last),
+        (query(room, words), wide, room, *kinds, since, *hidden, -1 if last is None else last),
     )
     return list(journal.entries_of(rows))[::-1]
 

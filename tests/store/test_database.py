@@ -232,12 +232,12 @@ async def test_an_older_schema_is_brought_up_to_date(
     await first.aclose()
     migrations = tmp_path / "sql" / "migrations"
     migrations.mkdir(parents=True)
-    (migrations / "03-old.sql").write_text("CREATE TABLE not_again (x) STRICT;")
-    (migrations / "05-then.sql").write_text("ALTER TABLE added ADD COLUMN y TEXT;")
-    (migrations / "04-first.sql").write_text("CREATE TABLE added (x TEXT) STRICT;")
+    (migrations / "04-old.sql").write_text("CREATE TABLE not_again (x) STRICT;")
+    (migrations / "06-then.sql").write_text("ALTER TABLE added ADD COLUMN y TEXT;")
+    (migrations / "05-first.sql").write_text("CREATE TABLE added (x TEXT) STRICT;")
     (migrations / "README.md").write_text("not SQL")
     monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
-    monkeypatch.setattr(module, "SCHEMA_VERSION", 5)
+    monkeypatch.setattr(module, "SCHEMA_VERSION", 6)
     second = await Database.open(path, key)
     columns = await second.read(lambda tx: tx.execute("PRAGMA table_info(added)").fetchall())
     assert [row[1] for row in columns] == ["x", "y"]
