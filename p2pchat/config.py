@@ -21,6 +21,7 @@ __all__ = [
     "LanConfig",
     "MailboxConfig",
     "NetConfig",
+    "TrustConfig",
     "keys",
     "load",
 ]
@@ -64,6 +65,12 @@ class FilesConfig(_Section, frozen=True, kw_only=True):
     upload_rate: int = 0
 
 
+class TrustConfig(_Section, frozen=True, kw_only=True):
+    """`vouch`: tell the members of rooms in common whom one has verified."""
+
+    vouch: bool = True
+
+
 class ApiConfig(_Section, frozen=True, kw_only=True):
     """`port`: TCP port of the local API on loopback, 0 = Unix socket only."""
 
@@ -76,6 +83,7 @@ class Config(_Section, frozen=True, kw_only=True):
     dht: DhtConfig = DhtConfig()
     mailbox: MailboxConfig = MailboxConfig()
     files: FilesConfig = FilesConfig()
+    trust: TrustConfig = TrustConfig()
     api: ApiConfig = ApiConfig()
     # section.key -> "default", "file", "environment" or "--set"
     sources: dict[str, str] = {}

@@ -23,15 +23,20 @@ __all__ = [
     "Joined",
     "Member",
     "Message",
+    "NameClash",
     "Note",
     "Peer",
+    "Proof",
     "ReplyReady",
     "RoomRow",
+    "SafetyNumber",
     "Setting",
     "Share",
     "Status",
     "Sync",
     "Transfer",
+    "Vouch",
+    "Voucher",
     "as_json",
     "rfc3339",
 ]
@@ -56,8 +61,19 @@ class ReplyReady(_Event, frozen=True, kw_only=True, tag="reply"):
     blob: str
 
 
+class Voucher(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody whom we have verified, who says to have verified somebody else."""
+
+    peer: str
+    name: str
+
+
 class Peer(_Event, frozen=True, kw_only=True, tag="peer"):
-    """A link to a person comes or goes."""
+    """A link to a person comes or goes; in listings, what we know of the person.
+
+    `how` it was verified, and for a proof the `place` that it names. `own_name` where `name` is our
+    alias. `clash`: the peer id of whom we knew before under that name. `colour`: `#rrggbb`.
+    """
 
     peer: str
     name: str
@@ -69,6 +85,60 @@ class Peer(_Event, frozen=True, kw_only=True, tag="peer"):
     verified: bool | None = None
     last_seen: str | None = None
     forked: bool = False
+    how: Literal["number", "proof"] | None = None
+    place: str | None = None
+    own_name: str | None = None
+    blocked: bool = False
+    vouchers: list[Voucher] = []
+    clash: str | None = None
+    colour: str | None = None
+
+
+class SafetyNumber(_Event, frozen=True, kw_only=True, tag="safety-number"):
+    """What both read to each other. `number`: 12 groups of 5 digits; `qr`: a QR code's content."""
+
+    peer: str
+    name: str
+    number: str
+    words: str
+    qr: str
+    verified: bool
+    how: Literal["number", "proof"] | None = None
+    vouchers: list[Voucher] = []
+
+
+class Proof(_Event, frozen=True, kw_only=True, tag="proof"):
+    """A signed statement of a key: ours to post (`text`), or somebody's that holds.
+
+    `name`, `time` and `place` are what was signed.
+    """
+
+    peer: str
+    name: str
+    time: str
+    place: str | None = None
+    text: str | None = None
+
+
+class NameClash(_Event, frozen=True, kw_only=True, tag="name-clash"):
+    """`peer` comes under a name that `known` has here; `verified`: `known` is."""
+
+    peer: str
+    name: str
+    known: str
+    verified: bool
+
+
+class Vouch(_Event, frozen=True, kw_only=True, tag="vouch"):
+    """`author` says to have verified `peer`, or no more. `verified`: whether the author is."""
+
+    author: str
+    author_name: str
+    peer: str
+    name: str
+    vouches: bool
+    verified: bool
+    me: bool = False
 
 
 class Joined(_Event, frozen=True, kw_only=True, tag="joined"):
@@ -81,7 +151,10 @@ class Joined(_Event, frozen=True, kw_only=True, tag="joined"):
 
 
 class Message(_Event, frozen=True, kw_only=True, tag="message"):
-    """One message of the journal, decrypted. `author` is a peer id."""
+    """One message of the journal, decrypted. `author` is a peer id.
+
+    `verified`, `clash` and `colour` are the author's as in Peer; `verified` is absent for our own.
+    """
 
     room: str
     id: str
@@ -91,6 +164,9 @@ class Message(_Event, frozen=True, kw_only=True, tag="message"):
     text: str
     reply_to: str | None = None
     edited: bool = False
+    verified: bool | None = None
+    clash: str | None = None
+    colour: str | None = None
 
 
 class Delivered(_Event, frozen=True, kw_only=True, tag="delivered"):
@@ -201,6 +277,11 @@ class Member(_Event, frozen=True, kw_only=True, tag="member"):
     online: bool = False
     me: bool = False
     forked: bool = False
+    verified: bool | None = None
+    blocked: bool = False
+    vouchers: list[Voucher] = []
+    clash: str | None = None
+    colour: str | None = None
 
 
 class Setting(_Event, frozen=True, kw_only=True, tag="setting"):
@@ -267,6 +348,10 @@ Event = (
     | Exported
     | Imported
     | Forked
+    | SafetyNumber
+    | Proof
+    | NameClash
+    | Vouch
     | Note
     | Failure
     | Done

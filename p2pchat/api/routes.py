@@ -17,6 +17,8 @@ from p2pchat.node.node import Node
 
 __all__ = [
     "ROUTES",
+    "AliasRequest",
+    "BlockRequest",
     "ExportRequest",
     "GetRequest",
     "ImportRequest",
@@ -25,6 +27,8 @@ __all__ = [
     "LogRequest",
     "NameRequest",
     "Nothing",
+    "PeerRequest",
+    "ProofRequest",
     "ReplyRequest",
     "RoomRequest",
     "SendRequest",
@@ -32,7 +36,10 @@ __all__ = [
     "Stream",
     "SyncRequest",
     "UnshareRequest",
+    "VerifyRequest",
     "WithdrawRequest",
+    "alias",
+    "block",
     "doctor",
     "export",
     "feed",
@@ -44,7 +51,10 @@ __all__ = [
     "join",
     "log",
     "members",
+    "number",
     "peers",
+    "person",
+    "proof",
     "rename",
     "reply",
     "rooms",
@@ -53,6 +63,7 @@ __all__ = [
     "status",
     "sync",
     "unshare",
+    "verify",
     "withdraw",
 ]
 
@@ -71,6 +82,36 @@ class NameRequest(_Request, frozen=True, kw_only=True):
 
 class RoomRequest(_Request, frozen=True, kw_only=True):
     room: str
+
+
+class PeerRequest(_Request, frozen=True, kw_only=True):
+    peer: str
+
+
+class VerifyRequest(_Request, frozen=True, kw_only=True):
+    """`proof`: a text with the peer's proof in it. Else `verified`: whether numbers agree."""
+
+    peer: str
+    verified: bool = True
+    proof: str | None = None
+
+
+class ProofRequest(_Request, frozen=True, kw_only=True):
+    """`place`: the address where it will be posted, may be empty."""
+
+    place: str = ""
+
+
+class AliasRequest(_Request, frozen=True, kw_only=True):
+    """An empty `alias` takes it away."""
+
+    peer: str
+    alias: str
+
+
+class BlockRequest(_Request, frozen=True, kw_only=True):
+    peer: str
+    blocked: bool = True
 
 
 class InviteRequest(_Request, frozen=True, kw_only=True):
@@ -166,6 +207,37 @@ async def status(node: Node, _: Nothing) -> Stream:
 async def peers(node: Node, _: Nothing) -> Stream:
     for row in await node.peers():
         yield row
+
+
+async def person(node: Node, request: PeerRequest) -> Stream:
+    yield node.people.row(node.people.find(request.peer))
+
+
+async def number(node: Node, request: PeerRequest) -> Stream:
+    yield await node.people.number(node.people.find(request.peer))
+
+
+async def verify(node: Node, request: VerifyRequest) -> Stream:
+    found = node.people.find(request.peer)
+    if request.proof is not None:
+        yield await node.people.check(found, request.proof)
+        yield node.people.row(found)
+    elif request.verified:
+        yield await node.people.confirm(found)
+    else:
+        yield await node.people.revoke(found)
+
+
+async def proof(node: Node, request: ProofRequest) -> Stream:
+    yield node.people.proof(request.place)
+
+
+async def alias(node: Node, request: AliasRequest) -> Stream:
+    yield await node.people.rename(node.people.find(request.peer), request.alias)
+
+
+async def block(node: Node, request: BlockRequest) -> Stream:
+    yield await node.block(node.people.find(request.peer), blocked=request.blocked)
 
 
 async def rooms(node: Node, _: Nothing) -> Stream:
@@ -307,6 +379,12 @@ ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
     "name": (NameRequest, rename),
     "status": (Nothing, status),
     "peers": (Nothing, peers),
+    "people": (PeerRequest, person),
+    "safety-numbers": (PeerRequest, number),
+    "verifications": (VerifyRequest, verify),
+    "proofs": (ProofRequest, proof),
+    "aliases": (AliasRequest, alias),
+    "blocks": (BlockRequest, block),
     "rooms": (Nothing, rooms),
     "members": (RoomRequest, members),
     "invites": (InviteRequest, invite),

@@ -26,7 +26,8 @@ __all__ = ["TOKEN_FILE", "serve"]
 
 _log = logging.getLogger(__name__)
 TOKEN_FILE = "api.token"  # noqa: S105  (a file's name)
-_REQUEST_MAX = 1024 * 1024
+_REQUEST_MAX = 8 << 20
+"""A page with a proof in it is the largest, its characters escaped."""
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from p2pchat.api.slash import COMMANDS, Slash, parse
 from p2pchat.cli.command import Common, usage
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
+from p2pchat.cli.person import about
 from p2pchat.errors import BadInput, Error
 
 __all__ = ["chat", "last_chat"]
@@ -76,6 +77,9 @@ async def _print(out: Output, client: Client, room: str, ready: asyncio.Event) -
         if isinstance(event, events.Message):
             shown.add(event.id)
         out.event(event)
+    async for event in client.ask("members", RoomRequest(room=room)):
+        if isinstance(event, events.Member) and event.clash and not event.blocked:
+            out.event(event)
     ready.set()
     async for event in feed:
         match event:
@@ -84,7 +88,13 @@ async def _print(out: Output, client: Client, room: str, ready: asyncio.Event) -
             case events.Share() if event.room == room:
                 out.event(event)
                 out.note(f"  fetch it with /get {event.id[:8]}")
-            case events.Peer() | events.Joined() | events.Forked():
+            case (
+                events.Peer()
+                | events.Joined()
+                | events.Forked()
+                | events.NameClash()
+                | events.Vouch()
+            ):
                 out.event(event)
 
 
@@ -128,6 +138,8 @@ async def _slash(out: Output, client: Client, room: str, slash: Slash) -> None:
             answer = client.ask("shares", ShareRequest(paths=[target], room=room))
         case Slash("get", target) if target:
             answer = client.ask("transfers", GetRequest(target=target))
+        case Slash("whois" | "verify" | "alias" | "block" | "unblock"):
+            answer = client.ask(*await about(client, room, slash))
         case _:
             out.note(f"there is no command /{slash.name} of that form; /help lists them")
             return

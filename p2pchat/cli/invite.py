@@ -90,7 +90,7 @@ async def _host(
                     case events.Joined(invite=str()):
                         out.event(event)
                         joined = event
-                    case events.Peer():
+                    case events.Peer() | events.NameClash():
                         out.event(event)
     except TimeoutError:
         raise Unreachable(

@@ -7,6 +7,7 @@
 - Colours and progress bars only where stderr or stdout is a terminal; NO_COLOR is honoured.
 """
 
+import io
 import os
 import sys
 import time
@@ -86,7 +87,7 @@ class Output:
         """An event as a line for people; None if it is not for them."""
         match event:
             case events.Message():
-                name = self._strong(printable(event.name))
+                name = self._named(event.name, event.colour) + _doubt(event)
                 return f"[{_clock(event.time)}] {name}: {printable(event.text, lines=True)}"
             case events.Share():
                 shown = f"{printable(event.name)} ({_size(event.size)})"
@@ -94,10 +95,10 @@ class Output:
             case events.Peer():
                 how = f" ({event.via}, {event.path})" if event.path else ""
                 seen = f", last seen {_clock(event.last_seen)}" if event.last_seen else ""
-                checked = "" if event.verified is None or event.verified else ", not verified"
-                name = printable(event.name)
-                forked = ", has signed two histories" if event.forked else ""
-                return f"* {name} [{event.peer[:8]}] {event.state}{how}{checked}{seen}{forked}"
+                name = self._named(event.name, event.colour)
+                called = f" ({printable(event.own_name)})" if event.own_name else ""
+                state = f"{event.state}{how}{_trust(event)}{seen}"
+                return f"* {name}{called} [{event.peer[:8]}] {state}"
             case events.Forked():
                 name = printable(event.name)
                 return (
@@ -127,8 +128,26 @@ class Output:
                 return f"{printable(event.name)} [{event.room[:8]}] {event.entries} entries{newest}"
             case events.Member():
                 state = "you" if event.me else "online" if event.online else "offline"
-                forked = ", has signed two histories" if event.forked else ""
-                return f"{printable(event.name)} [{event.peer[:8]}] {state}{forked}"
+                name = self._named(event.name, event.colour)
+                return f"{name} [{event.peer[:8]}] {state}{_trust(event)}"
+            case events.SafetyNumber():
+                return self._number(event)
+            case events.Proof():
+                if event.text is not None:
+                    return event.text
+                place = f", to be found at {printable(event.place)}" if event.place else ""
+                return (
+                    f"the proof holds: [{event.peer[:8]}] signed as {printable(event.name)} "
+                    f"on {event.time[:10]}{place}"
+                )
+            case events.NameClash():
+                name, whom = printable(event.name), "verified" if event.verified else "known"
+                return self._loud(
+                    f"!! {name} [{event.peer[:8]}] is not the {name} [{event.known[:8]}] {whom} "
+                    f"here: another key under that name; p2pchat verify {event.peer[:8]}"
+                )
+            case events.Vouch():
+                return _vouch(event)
             case events.Setting():
                 value = msgspec.json.encode(event.value).decode()
                 return f"{event.key} = {value}  ({event.source})"
@@ -148,8 +167,34 @@ class Output:
                 self.note(event.text)
         return None
 
-    def _strong(self, text: str) -> str:
-        return f"\x1b[1m{text}\x1b[0m" if self.colour else text
+    def _named(self, name: str, colour: str | None) -> str:
+        """A name, bold and in the colour of its key."""
+        if not self.colour:
+            return printable(name)
+        shade = f";38;5;{_cube(colour)}" if colour else ""
+        return f"\x1b[1{shade}m{printable(name)}\x1b[0m"
+
+    def _loud(self, text: str) -> str:
+        return f"\x1b[1;7m{text}\x1b[0m" if self.colour else text
+
+    def _number(self, event: events.SafetyNumber) -> str:
+        groups = event.number.split(" ")
+        rows = [" ".join(groups[start : start + 4]) for start in range(0, len(groups), 4)]
+        name = printable(event.name)
+        lines = [
+            f"safety number with {name} [{event.peer[:8]}]{_trust(event)}",
+            "",
+            *(f"    {row}" for row in rows),
+            "",
+            f"    {event.words}",
+        ]
+        if sys.stdout.isatty():
+            import segno
+
+            code = io.StringIO()
+            segno.make(event.qr, error="m").terminal(code, compact=True)
+            lines += ["", code.getvalue().rstrip("\n")]
+        return "\n".join(lines)
 
     def _progress(self, event: events.Transfer) -> None:
         if not sys.stderr.isatty():
@@ -170,6 +215,50 @@ class Output:
         if self._bar:
             self._bar = False
             print(file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _doubt(event: events.Message) -> str:
+    """What to know of a message's author before believing it."""
+    if event.clash:
+        return f" (unverified, NOT [{event.clash[:8]}])"
+    return " (unverified)" if event.verified is False else ""
+
+
+def _trust(event: events.Peer | events.Member | events.SafetyNumber) -> str:
+    """What is known of a key."""
+    if event.verified is None:
+        return ""
+    shown = ", verified" if event.verified else ", unverified"
+    if isinstance(event, events.Peer) and event.how == "proof":
+        shown += f" by proof ({printable(event.place)})" if event.place else " by proof"
+    if event.vouchers and not event.verified:
+        shown += f", verified by {', '.join(printable(one.name) for one in event.vouchers)}"
+    if isinstance(event, events.SafetyNumber):
+        return shown
+    if event.blocked:
+        shown += ", blocked"
+    if event.clash:
+        shown += f", !! NOT the one known as {printable(event.name)} [{event.clash[:8]}]"
+    return shown + (", has signed two histories" if event.forked else "")
+
+
+def _vouch(event: events.Vouch) -> str:
+    author = f"{printable(event.author_name)} [{event.author[:8]}]"
+    if not event.verified:
+        author += " (unverified)"
+    whom = "you" if event.me else f"{printable(event.name)} [{event.peer[:8]}]"
+    if event.vouches:
+        return f"* {author} has verified {whom}"
+    return f"* {author} has taken back that they verified {whom}"
+
+
+def _cube(colour: str) -> int:
+    """`#rrggbb` of the 6x6x6 cube, as its number among a terminal's 256 colours."""
+    red, green, blue = (_CUBE.index(colour[start : start + 2]) for start in (1, 3, 5))
+    return 16 + 36 * red + 6 * green + blue
+
+
+_CUBE = ("00", "5f", "87", "af", "d7", "ff")
 
 
 def _transfer(event: events.Transfer) -> str:

@@ -4,6 +4,8 @@ Of 14, all with a contrast of 3:1 or more on black-ish and on white-ish grounds 
 all in the 256 colours of terminals. It tells people apart and proves nothing.
 """
 
+import functools
+
 from p2pchat.core.identity import digest
 
 __all__ = ["PALETTE", "colour"]
@@ -26,6 +28,7 @@ PALETTE = (
 )
 
 
+@functools.lru_cache(4_096)
 def colour(person: bytes) -> str:
     """Always the same for one person key, as `#rrggbb`."""
     return PALETTE[int.from_bytes(digest("colour", person)[:8], "big") % len(PALETTE)]

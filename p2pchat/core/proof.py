@@ -125,9 +125,7 @@ def _candidates(text: str) -> Iterator[str]:
 def _read(text: str) -> Proof:
     if text[:1] != _VERSION:
         if text[:1].isdigit():
-            raise BadInput(
-                "proof-newer", "the proof was made by a newer p2pchat", "update p2pchat"
-            )
+            raise BadInput("proof-newer", "the proof was made by a newer p2pchat", "update p2pchat")
         raise _damaged()
     digits = re.sub(r"[^a-z2-7]", "", text[1:])
     length = int.from_bytes(_base32(digits[:8])[:2], "big")

@@ -1,6 +1,6 @@
 """Safety numbers: what two people read to each other to know that nobody is between them.
 
-The digits are built as Signal's numeric fingerprint is (libsignal, `rust/protocol/src/fingerprint.rs`):
+The digits are built as Signal's numeric fingerprint is (libsignal, `protocol/src/fingerprint.rs`):
 for each person 5,200 rounds of SHA-512 over the key, of which 30 bytes give 30 digits, and the two
 in sorted order, so that both see the same. Who stands between Ann and Bob needs a key with Bob's 30
 digits to show to Ann, and one with Ann's for Bob: 2^99.6 tries each, of 5,200 hashes.

@@ -32,7 +32,7 @@ from p2pchat.core.reconcile import Append
 from p2pchat.errors import BadInput, Error, Refused
 from p2pchat.events import as_json
 from p2pchat.node.rooms import Rooms
-from p2pchat.store import contacts, journal, keyfile, meta, rooms, snapshot
+from p2pchat.store import contacts, journal, keyfile, meta, rooms, snapshot, trust
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.keyfile import Passphrase
 from p2pchat.store.profile import Profile, unwritable
@@ -365,12 +365,15 @@ async def _people_and_rooms(source: Database, database: Database, held: Rooms) -
 
     people = await source.read(contacts.all_contacts)
     found = await source.read(read)
+    marks = await source.read(trust.all_marks)
 
     def write(tx: Connection) -> None:
         known = {contact.person for contact in contacts.all_contacts(tx)}
         for contact in people:
             if contact.person not in known:
                 contacts.put(tx, contact.certificate, contact.secret, contact.last_seen)
+        for person in marks.keys() - trust.all_marks(tx).keys():
+            trust.put(tx, person, marks[person])
         for row, members in found:
             rooms.add(tx, row.room, row.kind, row.name, row.created, members)
 

@@ -267,6 +267,12 @@ class Invites:
                 "this invite is your own",
                 "send it to your friend, who runs: p2pchat join BLOB",
             )
+        if self._peers.refuses(invite.inviter):
+            raise errors.Refused(
+                "peer-blocked",
+                "this invite is of somebody whom you have blocked",
+                "take that back first: p2pchat unblock PEER",
+            )
         name = inviter_name(invite.app)
         outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
 

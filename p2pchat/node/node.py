@@ -31,10 +31,10 @@ from p2pchat.core.reconcile import Forked, Load, PeerHas, Progress
 from p2pchat.core.wire import Signal, Swarm
 from p2pchat.node import archive, doctor
 from p2pchat.node.bus import Bus, Subscription
+from p2pchat.node.people import People
 from p2pchat.node.room import Room
 from p2pchat.node.rooms import Rooms
-from p2pchat.store import contacts, journal, meta
-from p2pchat.store.contacts import Contact
+from p2pchat.store import journal, meta
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.keyfile import Passphrase
 from p2pchat.store.profile import Profile, default_home
@@ -95,7 +95,6 @@ class Node:
         identity: Identity,
         rooms: Rooms,
         bus: Bus,
-        known: Sequence[Contact],
     ) -> None:
         self.profile = profile
         self.home = profile.home
@@ -106,7 +105,15 @@ class Node:
         self._database = database
         self._bus = bus
         self._rooms = rooms
-        self._contacts = {contact.person: contact for contact in known}
+        self.people = People(
+            database,
+            rooms,
+            self._me,
+            bus.publish,
+            time.time,
+            self.write,
+            vouching=config.trust.vouch,
+        )
         self._online: _Online | None = None
         self._lan = False
         self._key = key
@@ -160,7 +167,7 @@ class Node:
     ) -> "Node":
         beside = await asyncio.to_thread(profile.generation)
 
-        def read(tx: Connection) -> tuple[Identity, bytes, list[Contact], bool, int]:
+        def read(tx: Connection) -> tuple[Identity, bytes, bool, int]:
             stored, incarnation = meta.get(tx, "identity"), meta.get(tx, "incarnation")
             within = int(meta.get(tx, "generation") or b"0")
             if stored is None:
@@ -176,16 +183,17 @@ class Node:
                 meta.put(tx, "incarnation", incarnation)
             generation = max(within, beside) + 1
             meta.put(tx, "generation", str(generation).encode())
-            return identity, incarnation, contacts.all_contacts(tx), stored is None, generation
+            return identity, incarnation, stored is None, generation
 
-        identity, incarnation, known, created, generation = await database.write(read)
+        identity, incarnation, created, generation = await database.write(read)
         await asyncio.to_thread(profile.keep_generation, generation)
         rooms = Rooms(database, incarnation, os.urandom, time.time, bus.publish)
-        node = cls(profile, config, database, key, identity, rooms, bus, known)
+        node = cls(profile, config, database, key, identity, rooms, bus)
         node.created = created
         rooms.identity = node._me
         rooms.heard = bus.heard
         await rooms.load()
+        await node.people.load()
         return node
 
     @asynccontextmanager
@@ -211,14 +219,17 @@ class Node:
             )
             self._online = _Online(peers, invites, shares)
             self._rooms.listeners.append(self._gossip)
-            for contact in self._contacts.values():
-                peers.contact(contact.person, contact.secret)
+            self.people.session = peers.session
+            for contact in self.people.contacts:
+                if not self.people.blocked(contact.person):
+                    peers.contact(contact.person, contact.secret)
             await invites.resume()
             try:
                 yield
             finally:
                 await invites.close()
                 await peers.close()
+                self.people.session = lambda _: None
                 self._online = None
 
     async def _carriers(self, stack: AsyncExitStack) -> "list[Carrier]":
@@ -284,40 +295,34 @@ class Node:
         return {id_text(session.peer) for session in self._online.peers.sessions()}
 
     def name_of(self, person: bytes) -> str:
-        if person == self.identity.person:
-            return self.name
-        contact = self._contacts.get(person)
-        if contact is None:
-            return id_text(person)[:8]
-        return contact.alias or contact.certificate.safe_name()
+        return self.people.name_of(person)
 
     async def peers(self) -> list[events.Peer]:
-        """All contacts, with whether and how they are linked."""
-        return [self._peer(person) for person in self._contacts]
+        """All contacts, with whether and how they are linked, and what we know of them."""
+        return self.people.rows()
 
-    def _peer(self, person: bytes) -> events.Peer:
-        session = self._online.peers.session(person) if self._online else None
-        contact = self._contacts[person]
-        return events.Peer(
-            peer=id_text(person),
-            name=self.name_of(person),
-            state="connected" if session else "disconnected",
-            via=session.via if session else None,
-            path=session.path if session else None,
-            verified=contact.verified,
-            forked=any(person in self._rooms.forked(c.room) for c in self._rooms.all()),
-            last_seen=events.rfc3339(contact.last_seen),
-        )
+    async def block(self, person: bytes, *, blocked: bool = True) -> events.Peer:
+        """Show nothing more of somebody, and take no link; or do so again."""
+        await self.people.block(person, blocked=blocked)
+        contact = self.people.contact(person)
+        if self._online is not None and blocked:
+            await self._online.peers.drop(person)
+        elif self._online is not None and contact is not None:
+            self._online.peers.contact(person, contact.secret)
+        return self.people.row(person)
 
     def _admit(self, tx: Connection, proven: Proven) -> None:
         """Put somebody who came by an invite into the contacts, and make our room."""
-        contacts.put(tx, proven.certificate, proven.contact_secret, time.time())
+        self.people.admit(tx, proven.certificate, proven.contact_secret)
         self._rooms.create_direct(tx, proven.certificate.person)
 
     # -- what links ask (peers.Hub) ------------------------------------------------------------
 
     def rooms_with(self, person: bytes) -> list[Chains]:
         return self._rooms.with_member(person)
+
+    def refuses(self, person: bytes) -> bool:
+        return self.people.blocked(person)
 
     async def commit(self, records: Sequence[object], source: "Session") -> None:
         await self._rooms.commit(records, source)
@@ -327,20 +332,15 @@ class Node:
 
     async def entered(self, session: "Session") -> None:
         """A link stands: bring contact and room up to date, and tell."""
-        person, now = session.peer, time.time()
-
-        def write(tx: Connection) -> list[Contact]:
-            contacts.put(tx, session.certificate, None, now)
-            return contacts.all_contacts(tx)
-
-        before = self._contacts.get(person)
-        self._contacts = {row.person: row for row in await self._database.write(write)}
-        after = self._contacts.get(person)
+        person = session.peer
+        before = self.people.contact(person)
+        after = await self.people.met(session.certificate)
         if after is not None and (before is None or before.secret != after.secret):
             self.online_parts.peers.contact(person, after.secret)
         own = self.identity.person
         self._rooms.opened(direct_room(own, person), (own, person))
         self._bus.publish(self._peer_event(session, "connected"))
+        self.people.tell_clash(person, again=True)
         if before is None:
             self._bus.publish(self.joined(person))
         await self.online_parts.shares.entered(session)
@@ -353,14 +353,14 @@ class Node:
             self._bus.publish(self._peer_event(session, "disconnected", reason))
 
     def _peer_event(self, session: "Session", state: str, reason: str | None = None) -> events.Peer:
-        return events.Peer(
-            peer=id_text(session.peer),
-            name=self.name_of(session.peer),
+        return msgspec.structs.replace(
+            self.people.row(session.peer),
             state="connected" if state == "connected" else "disconnected",
             via=session.via,
             path=session.path,
             time=events.rfc3339(time.time()),
             reason=reason,
+            last_seen=None,
         )
 
     async def signalled(self, session: "Session", frame: Signal | Swarm) -> None:
@@ -470,6 +470,8 @@ class Node:
         """
         tell = on_event or self._bus.publish
         session = await self.online_parts.invites.join(blob, timeout, tell)
+        if on_event is not None and (clash := self.people.name_clash(session.peer)) is not None:
+            on_event(clash)
         return self.joined(session.peer)
 
     def joined(self, person: bytes, *, invite: str | None = None) -> events.Joined:
@@ -502,20 +504,27 @@ class Node:
         others = [person for person in chains.members if person != self.identity.person]
         return ", ".join(self.name_of(person) for person in others) or self.name
 
+    def _own_name(self, chains: Chains) -> str | None:
+        """What the other in a room of two calls themselves."""
+        others = [person for person in chains.members if person != self.identity.person]
+        return self.people.own_name(others[0]) if len(others) == 1 else None
+
     async def room(self, reference: str) -> Room:
         """The room that `reference` names: `@NAME`, a name, or a prefix of its or the peer's id.
 
         Raises errors.BadInput: `room-unknown`, `room-ambiguous`.
         """
         wanted = reference.removeprefix("@").strip()
-        named, prefixed = [], []
+        named, called, prefixed = [], [], []
         for chains in self._rooms.all():
             if self._room_name(chains) == wanted:
                 named.append(chains)
+            elif self._own_name(chains) == wanted:
+                called.append(chains)
             keys = [chains.room, *(chains.members - {self.identity.person})]
             if len(wanted) >= 4 and any(id_text(key).startswith(wanted) for key in keys):
                 prefixed.append(chains)
-        found = named or prefixed
+        found = named or called or prefixed
         if not found:
             raise errors.BadInput(
                 "room-unknown",
@@ -533,27 +542,16 @@ class Node:
     def members_of(self, room: bytes) -> list[events.Member]:
         chains = self._rooms.get(room)
         assert chains is not None
-        online, forked = self.online(), self._rooms.forked(room)
-        return [
-            events.Member(
-                room=id_text(room),
-                peer=id_text(person),
-                name=self.name_of(person),
-                online=id_text(person) in online or person == self.identity.person,
-                me=person == self.identity.person,
-                forked=person in forked,
-            )
-            for person in sorted(chains.members)
-        ]
+        return self.people.members(chains, self.online())
 
     async def write(self, room: bytes, kind: int, body: msgspec.Struct) -> Entry:
         """Write an entry of ours; on disk when this returns."""
         chains = self._rooms.get(room)
         assert chains is not None
         others = [
-            self._contacts[person].certificate
+            contact.certificate
             for person in chains.members
-            if person in self._contacts
+            if (contact := self.people.contact(person)) is not None
         ]
         return await self._rooms.write(room, kind, body, others)
 
@@ -706,11 +704,12 @@ class Node:
         database, held, me = self._database, self._rooms, self.identity
         if await asyncio.to_thread(archive.is_archive, path):
             merge = await archive.merge_archive(path, passphrase, self.profile, database, held, me)
-            for contact in await database.read(contacts.all_contacts):
-                if contact.person not in self._contacts:
-                    self._contacts[contact.person] = contact
-                    if self._online is not None:
-                        self._online.peers.contact(contact.person, contact.secret)
+            before = {contact.person for contact in self.people.contacts}
+            await self.people.load()
+            for contact in self.people.contacts:
+                fresh = contact.person not in before and not self.people.blocked(contact.person)
+                if fresh and self._online is not None:
+                    self._online.peers.contact(contact.person, contact.secret)
         else:
             merge = await archive.merge_lines(path, database, held, me, time.time())
         return events.Imported(path=str(path), added=merge.added, known=merge.known)
@@ -733,7 +732,7 @@ class Node:
             pid=os.getpid(),
             uptime_s=int(time.monotonic() - self._started),
             connected=len(self.online()),
-            contacts=len(self._contacts),
+            contacts=len(list(self.people.contacts)),
             rooms=len(list(self._rooms.all())),
             invites=self._online.invites.waiting if self._online else 0,
             entries=entries,

@@ -84,6 +84,7 @@ class Hub(Protocol):
     @property
     def identity(self) -> Identity: ...
     def rooms_with(self, person: bytes) -> list[Chains]: ...
+    def refuses(self, person: bytes) -> bool: ...
     async def commit(self, records: Sequence[object], source: "Session") -> None: ...
     async def load_run(self, want: Load) -> list[Entry]: ...
     async def peer_has(self, session: "Session", fact: PeerHas) -> None: ...
@@ -258,6 +259,10 @@ class Peers:
         sessions = self._sessions.get(person)
         return sessions[-1] if sessions else None
 
+    def refuses(self, person: bytes) -> bool:
+        """Whether no link to this person is wanted."""
+        return self._hub.refuses(person)
+
     def sessions(self) -> Iterator[Session]:
         """One for each person that is linked."""
         return iter([sessions[-1] for sessions in self._sessions.values()])
@@ -295,6 +300,12 @@ class Peers:
     def forget(self, person: bytes) -> None:
         for registration in self._registrations.pop(person, []):
             registration.close()
+
+    async def drop(self, person: bytes) -> None:
+        """End all links to a person, and be reachable for it no more."""
+        self.forget(person)
+        for session in list(self._sessions.get(person, [])):
+            await session.close("bye")
 
     def seek(
         self, slot: SlotKeys, purpose: Callable[[str], Purpose], wanted: Callable[[], bool]
@@ -390,7 +401,10 @@ class Peers:
             nonlocal outcome, said
             match fact:
                 case Proven():
-                    code = await purpose.admit(fact)
+                    # An invite that a blocked person found is for them one that was taken back.
+                    code: str | None = "not-expected" if purpose.expected else "invite-withdrawn"
+                    if not self._hub.refuses(fact.certificate.person):
+                        code = await purpose.admit(fact)
                     if code is None:
                         machine.admit()
                     else:
@@ -431,6 +445,10 @@ class Peers:
         self, link: Link, transport: Transport, established: Established, purpose: Purpose
     ) -> None:
         session = Session(self._hub, link, transport, established, purpose.via, self._random)
+        if self._hub.refuses(session.peer):
+            # Blocked while hands were shaken.
+            purpose.settled(LinkRefused("bye"))
+            return
         standing = self._sessions.setdefault(session.peer, [])
         standing.append(session)
         reason = "bye"

@@ -7,6 +7,7 @@ is loaded anew.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -15,6 +16,7 @@ from p2pchat import errors
 from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX, TEXT_BYTES_MAX
 from p2pchat.core.chain import Branch, Chains, Fork, ForkProof, Head
 from p2pchat.core.clock import HybridClock, seconds
+from p2pchat.core.colour import colour
 from p2pchat.core.entry import (
     DEVICE,
     EPOCH,
@@ -33,7 +35,7 @@ from p2pchat.store import journal, meta, rooms, search
 from p2pchat.store.database import Connection, Database
 from p2pchat.text import printable
 
-__all__ = ["Rooms"]
+__all__ = ["Author", "Rooms"]
 
 _SHOWN = frozenset({MESSAGE, SHARE})
 _INDEXED = 2_000
@@ -43,6 +45,17 @@ _SEALED_MAX = 4_096
 
 Listener = Callable[[bytes, Sequence[Entry], object], None]
 """Hears room, entries of one chain that are on disk now, where from (None: here, or several)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """How somebody who wrote something is shown (`events.Message`)."""
+
+    name: str
+    colour: str
+    verified: bool | None = None
+    clash: str | None = None
+    blocked: bool = False
 
 
 class Rooms:
@@ -59,6 +72,9 @@ class Rooms:
         self.identity: Callable[[], Identity]
         self.heard: Callable[[], bool] = lambda: True
         """Whether anybody listens to what is published: to make it costs a decryption each."""
+        self.shown_as: Callable[[Certificate], Author] = lambda certificate: Author(
+            certificate.safe_name(), colour(certificate.person)
+        )
         self._incarnation = incarnation
         self._random = random
         self._wall = wall
@@ -347,6 +363,9 @@ class Rooms:
         certificate = chains.certificates.get(entry.header.device)
         if certificate is None:
             return None
+        author = self.shown_as(certificate)
+        if author.blocked:
+            return None
         room, time = id_text(chains.room), rfc3339(seconds(entry.header.time))
         match chains.read(entry):
             case MessageBody(text, reply_to) if len(text.encode()) <= TEXT_BYTES_MAX:
@@ -354,10 +373,13 @@ class Rooms:
                     room=room,
                     id=id_text(entry.id),
                     author=id_text(certificate.person),
-                    name=certificate.safe_name(),
+                    name=author.name,
                     time=time,
                     text=text,
                     reply_to=id_text(reply_to) if reply_to and len(reply_to) == 32 else None,
+                    verified=author.verified,
+                    clash=author.clash,
+                    colour=author.colour,
                 )
             case ShareBody(share, name, size, magnet) if len(share) == 32 and size >= 0:
                 return Share(
@@ -385,10 +407,16 @@ class Rooms:
         Raises errors.BadInput `search-empty`.
         """
 
+        hidden = [
+            device
+            for device, certificate in self._rooms[room].certificates.items()
+            if self.shown_as(certificate).blocked
+        ]
+
         def read(tx: Connection) -> list[Entry]:
             if words is None:
-                return journal.tail(tx, room, kinds, last=last, since_s=since_s)
-            return search.find(tx, room, words, kinds, last=last, since_s=since_s)
+                return journal.tail(tx, room, kinds, last=last, since_s=since_s, hidden=hidden)
+            return search.find(tx, room, words, kinds, last=last, since_s=since_s, hidden=hidden)
 
         if words is not None:
             await self._index()

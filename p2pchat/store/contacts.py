@@ -51,7 +51,6 @@ def seen(tx: Connection, person: bytes, now: float) -> None:
 
 def all_contacts(tx: Connection) -> list[Contact]:
     rows = tx.execute(
-        "SELECT certificate, secret, created, last_seen FROM contacts"
-        " ORDER BY created, person"
+        "SELECT certificate, secret, created, last_seen FROM contacts ORDER BY created, person"
     )
     return [Contact(_DECODER.decode(row[0]), *row[1:]) for row in rows]

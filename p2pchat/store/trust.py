@@ -15,7 +15,7 @@ How = Literal["number", "proof"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """`how` is None while not verified; `place`: what the proof was meant for; `since` in Unix s."""
+    """`how` is None while not verified; `place`: what the proof names; `since`: Unix seconds."""
 
     alias: str = ""
     how: How | None = None

@@ -1,0 +1,111 @@
+"""Who vouches for whom: our word written into rooms, others' words read from them.
+
+Knows entries and rooms, and not whom we trust: what a word is worth decides `people`.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import msgspec
+
+from p2pchat.core.bounds import VOUCHES_MAX
+from p2pchat.core.chain import Chains
+from p2pchat.core.entry import EPOCH, VOUCH, Entry, VouchBody
+from p2pchat.core.identity import Identity
+from p2pchat.core.vouching import Vouches, Word
+from p2pchat.node.rooms import Rooms
+from p2pchat.store import journal
+from p2pchat.store.database import Connection
+
+__all__ = ["Vouching", "Write"]
+
+Write = Callable[[bytes, int, msgspec.Struct], Awaitable[Entry]]
+"""Puts an entry of ours, of a kind, into a room."""
+
+
+class Vouching:
+    """`tell` hears each word of others that changes something."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        me: Callable[[], Identity],
+        write: Write,
+        tell: Callable[[Word], None],
+        *,
+        enabled: bool,
+    ) -> None:
+        self._rooms = rooms
+        self._me = me
+        self._write = write
+        self._tell = tell
+        self._enabled = enabled
+        self._vouches = Vouches()
+        self._sealed: list[Entry] = []
+        """words whose key has not come yet"""
+        rooms.listeners.append(self._heard)
+
+    def read(self, tx: Connection) -> list[Entry]:
+        """The newest words of each room, for `load`."""
+        return [
+            entry
+            for chains in self._rooms.all()
+            for entry in journal.tail(tx, chains.room, (VOUCH,), last=VOUCHES_MAX)
+        ]
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._take(entry)
+
+    def vouchers(self, subject: bytes, authors: Iterable[bytes]) -> list[bytes]:
+        """Which of `authors` say to have verified `subject`."""
+        return self._vouches.vouchers(subject, authors)
+
+    async def say(self, person: bytes, *, verified: bool) -> None:
+        """Our word about somebody, in every room that we have in common."""
+        if self._vouches.vouches(self._me().person, person) == verified:
+            return
+        # Where it is switched off by now, what was said is still taken back.
+        if verified and not self._enabled:
+            return
+        for chains in list(self._rooms.with_member(person)):
+            await self._write(chains.room, VOUCH, VouchBody(person, verified))
+
+    def _heard(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
+        """New entries are on disk (`rooms.Listener`)."""
+        del room, source
+        kinds = {entry.header.kind for entry in entries}
+        if VOUCH in kinds:
+            for entry in entries:
+                if entry.header.kind == VOUCH:
+                    self._hear(entry)
+        if EPOCH in kinds and self._sealed:
+            waiting, self._sealed = self._sealed, []
+            for entry in waiting:
+                self._hear(entry)
+
+    def _hear(self, entry: Entry) -> None:
+        chains = self._rooms.get(entry.header.room)
+        if chains is not None and entry.header.epoch not in chains.epochs:
+            if len(self._sealed) < VOUCHES_MAX:
+                self._sealed.append(entry)
+            return
+        word = self._take(entry)
+        if word is not None and word.author != self._me().person:
+            self._tell(word)
+
+    def _take(self, entry: Entry) -> Word | None:
+        """The word of an entry, if it changes what was said. Of members, about members."""
+        chains = self._rooms.get(entry.header.room)
+        if chains is None:
+            return None
+        word = _word(chains, entry)
+        return word if word is not None and self._vouches.take(word) else None
+
+
+def _word(chains: Chains, entry: Entry) -> Word | None:
+    body, certificate = chains.read(entry), chains.certificates.get(entry.header.device)
+    if not isinstance(body, VouchBody) or certificate is None:
+        return None
+    if not {body.person, certificate.person} <= chains.members:
+        return None
+    return Word(certificate.person, body.person, body.verified, entry.header.time)
