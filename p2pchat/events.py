@@ -11,6 +11,7 @@ import msgspec
 
 __all__ = [
     "Delivered",
+    "Denied",
     "Done",
     "Event",
     "Exported",
@@ -20,12 +21,15 @@ __all__ = [
     "Identity",
     "Imported",
     "InviteReady",
+    "JoinRequest",
     "Joined",
     "Member",
+    "Membership",
     "Message",
     "NameClash",
     "Note",
     "Peer",
+    "Pending",
     "Proof",
     "ReplyReady",
     "RoomRow",
@@ -148,6 +152,39 @@ class Joined(_Event, frozen=True, kw_only=True, tag="joined"):
     name: str
     members: list[str]
     invite: str | None = None
+    kind: Literal["direct", "group"] = "direct"
+
+
+class Pending(_Event, frozen=True, kw_only=True, tag="pending"):
+    """We asked to be let into `room`; its members have to approve."""
+
+    room: str
+    name: str
+
+
+class Denied(_Event, frozen=True, kw_only=True, tag="denied"):
+    """The members of `room` did not let us in."""
+
+    room: str
+    name: str
+
+
+class JoinRequest(_Event, frozen=True, kw_only=True, tag="join-request"):
+    """Somebody asks to be let into `room`."""
+
+    room: str
+    peer: str
+    name: str
+
+
+class Membership(_Event, frozen=True, kw_only=True, tag="membership"):
+    """Somebody came into `room`, went out of it, or became something else in it."""
+
+    room: str
+    peer: str
+    name: str
+    change: Literal["joined", "left", "removed", "admin", "member"]
+    me: bool = False
 
 
 class Message(_Event, frozen=True, kw_only=True, tag="message"):
@@ -260,7 +297,10 @@ class Status(_Event, frozen=True, kw_only=True, tag="status"):
 
 
 class RoomRow(_Event, frozen=True, kw_only=True, tag="room"):
-    """One room. `entries` counts the journal's, `time` is the newest message's."""
+    """One room. `entries` counts the journal's, `time` is the newest message's.
+
+    The rest is of rooms of many: what we are there, and how it is set.
+    """
 
     room: str
     name: str
@@ -268,6 +308,10 @@ class RoomRow(_Event, frozen=True, kw_only=True, tag="room"):
     members: int
     entries: int = 0
     time: str | None = None
+    state: Literal["member", "pending", "joining", "left", "removed"] | None = None
+    role: Literal["admin", "member"] | None = None
+    topic: str | None = None
+    settings: dict[str, str] | None = None
 
 
 class Member(_Event, frozen=True, kw_only=True, tag="member"):
@@ -276,6 +320,7 @@ class Member(_Event, frozen=True, kw_only=True, tag="member"):
     name: str
     online: bool = False
     me: bool = False
+    role: Literal["admin", "member"] | None = None
     forked: bool = False
     verified: bool | None = None
     blocked: bool = False
@@ -334,6 +379,10 @@ Event = (
     | ReplyReady
     | Peer
     | Joined
+    | Pending
+    | Denied
+    | JoinRequest
+    | Membership
     | Message
     | Delivered
     | Share

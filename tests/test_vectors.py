@@ -94,7 +94,7 @@ def test_entries_are_accepted_and_read(vectors: Vectors) -> None:
                 persons = [recipient.person for recipient in body.recipients]
                 key = _hex(vectors["epoch"]["key"])
                 assert epoch_id(chains.room, key, persons) == _hex(vectors["epoch"]["id"])
-            chains.open_epoch(entry, bob)
+            chains.open_epochs(entry, bob)
             read = chains.read(entry)
             if isinstance(read, MessageBody):
                 texts.append(read.text)

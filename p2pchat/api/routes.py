@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,13 +25,16 @@ __all__ = [
     "InviteRequest",
     "JoinRequest",
     "LogRequest",
+    "MemberRequest",
     "NameRequest",
     "Nothing",
     "PeerRequest",
     "ProofRequest",
     "ReplyRequest",
+    "RoleRequest",
     "RoomRequest",
     "SendRequest",
+    "SettingRequest",
     "ShareRequest",
     "Stream",
     "SyncRequest",
@@ -39,16 +42,22 @@ __all__ = [
     "VerifyRequest",
     "WithdrawRequest",
     "alias",
+    "approve",
     "block",
+    "create",
+    "deny",
     "doctor",
+    "expel",
     "export",
     "feed",
     "files",
+    "forget",
     "get",
     "identity",
     "import_",
     "invite",
     "join",
+    "leave",
     "log",
     "members",
     "number",
@@ -57,8 +66,11 @@ __all__ = [
     "proof",
     "rename",
     "reply",
+    "role",
+    "room",
     "rooms",
     "send",
+    "set_setting",
     "share",
     "status",
     "sync",
@@ -114,10 +126,29 @@ class BlockRequest(_Request, frozen=True, kw_only=True):
     blocked: bool = True
 
 
+class MemberRequest(_Request, frozen=True, kw_only=True):
+    room: str
+    peer: str
+
+
+class RoleRequest(MemberRequest, frozen=True, kw_only=True):
+    role: Literal["admin", "member"]
+
+
+class SettingRequest(_Request, frozen=True, kw_only=True):
+    room: str
+    key: str
+    value: str
+
+
 class InviteRequest(_Request, frozen=True, kw_only=True):
-    """`wait`: until a friend has come. The invite lives on if whoever asked goes away."""
+    """`wait`: until a friend has come. The invite lives on if whoever asked goes away.
+
+    `ask`: whoever comes into the room has to be approved by its members.
+    """
 
     room: str | None = None
+    ask: bool = False
     expires_s: float = 86_400.0
     wait: bool = True
 
@@ -131,8 +162,11 @@ class ReplyRequest(_Request, frozen=True, kw_only=True):
 
 
 class JoinRequest(_Request, frozen=True, kw_only=True):
+    """`approval`: wait for it where a room's members have to approve."""
+
     blob: str
     timeout: float | None = None
+    approval: bool = True
 
 
 class SendRequest(_Request, frozen=True, kw_only=True):
@@ -246,15 +280,74 @@ async def rooms(node: Node, _: Nothing) -> Stream:
 
 
 async def members(node: Node, request: RoomRequest) -> Stream:
-    for row in await (await node.room(request.room)).members():
+    room = await node.room(request.room)
+    for row in await room.members():
         yield row
+    for asking in await room.requests():
+        yield asking
+
+
+async def room(node: Node, request: RoomRequest) -> Stream:
+    found = await node.room(request.room)
+    for row in await node.rooms():
+        if row.room == found.id:
+            yield row
+    for asking in await found.requests():
+        yield asking
+
+
+async def create(node: Node, request: NameRequest) -> Stream:
+    made = await node.create_room(request.name)
+    async for row in room(node, RoomRequest(room=made.id)):
+        yield row
+
+
+async def leave(node: Node, request: RoomRequest) -> Stream:
+    found = await node.room(request.room)
+    await found.leave()
+    yield events.Note(
+        text=f"you are no member of {found.name} any more; its history stays here until you run: "
+        f"p2pchat room forget {found.id[:8]}"
+    )
+
+
+async def forget(node: Node, request: RoomRequest) -> Stream:
+    await node.forget(request.room)
+    yield events.Note(text="nothing of the room is left here")
+
+
+async def set_setting(node: Node, request: SettingRequest) -> Stream:
+    found = await node.room(request.room)
+    await found.set(request.key, request.value)
+    async for row in room(node, RoomRequest(room=found.id)):
+        yield row
+
+
+async def approve(node: Node, request: MemberRequest) -> Stream:
+    yield await (await node.room(request.room)).approve(request.peer)
+
+
+async def deny(node: Node, request: MemberRequest) -> Stream:
+    denied = await (await node.room(request.room)).deny(request.peer)
+    yield events.Note(text=f"{denied.name} was turned away")
+
+
+async def expel(node: Node, request: MemberRequest) -> Stream:
+    found = await node.room(request.room)
+    await found.remove(request.peer)
+    for row in await found.members():
+        yield row
+
+
+async def role(node: Node, request: RoleRequest) -> Stream:
+    yield await (await node.room(request.room)).set_role(request.peer, request.role)
 
 
 async def invite(node: Node, request: InviteRequest) -> Stream:
     if not 1 <= request.expires_s <= 365 * 86_400:
         raise errors.Usage("usage", "an invite lives from a second to a year", "try --expires 24h")
     with node.events() as feed:
-        invitation = await node.invite(request.room, expires_s=request.expires_s)
+        invitation = await node.invite(request.room, expires_s=request.expires_s, ask=request.ask)
         yield invitation.event
         if not request.wait:
             return
@@ -274,8 +367,13 @@ async def reply(node: Node, request: ReplyRequest) -> Stream:
 async def join(node: Node, request: JoinRequest) -> Stream:
     told: asyncio.Queue[events.Event] = asyncio.Queue()
 
-    async def run() -> events.Joined:
-        return await node.join(request.blob, timeout=request.timeout, on_event=told.put_nowait)
+    async def run() -> events.Event:
+        return await node.join(
+            request.blob,
+            timeout=request.timeout,
+            on_event=told.put_nowait,
+            approval=request.approval,
+        )
 
     async for event in _until(_drain(told), run):
         yield event
@@ -387,6 +485,15 @@ ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
     "blocks": (BlockRequest, block),
     "rooms": (Nothing, rooms),
     "members": (RoomRequest, members),
+    "room": (RoomRequest, room),
+    "creations": (NameRequest, create),
+    "departures": (RoomRequest, leave),
+    "forgotten": (RoomRequest, forget),
+    "settings": (SettingRequest, set_setting),
+    "approvals": (MemberRequest, approve),
+    "denials": (MemberRequest, deny),
+    "expulsions": (MemberRequest, expel),
+    "roles": (RoleRequest, role),
     "invites": (InviteRequest, invite),
     "withdrawals": (WithdrawRequest, withdraw),
     "replies": (ReplyRequest, reply),

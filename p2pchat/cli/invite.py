@@ -42,6 +42,12 @@ def greet(out: Output, node: Attached) -> None:
 @command
 @click.argument("room", required=False)
 @click.option("--expires", default="24h", show_default=True, help="How long it lives.")
+@click.option(
+    "--admit/--ask",
+    "admit",
+    default=True,
+    help="Into ROOM at once, or when its members approve.  [default: admit]",
+)
 @click.option("--no-chat", is_flag=True, help="Do not open the chat when the friend has come.")
 @click.option("--no-wait", is_flag=True, help="Leave it with the background node.")
 @click.option("--timeout", type=float, help="Give up waiting after this many seconds.")
@@ -52,6 +58,7 @@ async def invite_(
     expires: str,
     timeout: float | None,
     *,
+    admit: bool,
     no_chat: bool,
     no_wait: bool,
 ) -> None:
@@ -67,7 +74,9 @@ async def invite_(
         await ensure_up(out, common)
     async with common.attach() as node:
         greet(out, node)
-        request = InviteRequest(room=room, expires_s=seconds, wait=not no_wait)
+        request = InviteRequest(
+            room=room, expires_s=seconds, wait=not no_wait, ask=room is not None and not admit
+        )
         joined = await _host(out, node, request, timeout)
         if joined is not None and not no_chat and not out.json and sys.stdin.isatty():
             from p2pchat.cli.chat import chat
@@ -90,7 +99,7 @@ async def _host(
                     case events.Joined(invite=str()):
                         out.event(event)
                         joined = event
-                    case events.Peer() | events.NameClash():
+                    case events.Peer() | events.NameClash() | events.JoinRequest():
                         out.event(event)
     except TimeoutError:
         raise Unreachable(
@@ -141,7 +150,9 @@ async def join_(
     joined: events.Joined | None = None
     async with common.attach() as node:
         greet(out, node)
-        async for event in node.client.ask("joins", JoinRequest(blob=text, timeout=timeout)):
+        # Where the node lives on without us, approval need not be waited for.
+        request = JoinRequest(blob=text, timeout=timeout, approval=node.hosted)
+        async for event in node.client.ask("joins", request):
             if isinstance(event, events.ReplyReady) and not out.json:
                 out.say(event.blob)
             else:

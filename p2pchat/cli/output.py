@@ -105,6 +105,24 @@ class Output:
                     f"! {name} [{event.peer[:8]}] has signed two different histories: its profile"
                     " was copied and runs twice, or it lies; that log stops here"
                 )
+            case events.Joined(kind="group") if event.invite is None:
+                name = printable(event.name)
+                return f"* you are in {name}; write with: p2pchat send {_quoted(name)} TEXT"
+            case events.Pending():
+                return (
+                    f"* you asked to be let into {printable(event.name)}; its members have to "
+                    "approve, and until then nothing can be read"
+                )
+            case events.Denied():
+                return f"* the members of {printable(event.name)} did not let you in"
+            case events.JoinRequest():
+                name = printable(event.name)
+                return (
+                    f"* {name} [{event.peer[:8]}] asks to be let in; let them in with: "
+                    f"p2pchat approve {event.room[:8]} {_quoted(name)}"
+                )
+            case events.Membership():
+                return f"* {printable(event.name)} [{event.peer[:8]}] {_CHANGES[event.change]}"
             case events.Joined():
                 return f"* connected with {printable(event.name)}; write with: p2pchat send " + (
                     f"{_quoted(printable(event.name))} TEXT"
@@ -125,11 +143,12 @@ class Output:
                 )
             case events.RoomRow():
                 newest = f", newest message {_clock(event.time)}" if event.time else ""
-                return f"{printable(event.name)} [{event.room[:8]}] {event.entries} entries{newest}"
+                return _room(event) + f", {event.entries} entries{newest}"
             case events.Member():
                 state = "you" if event.me else "online" if event.online else "offline"
                 name = self._named(event.name, event.colour)
-                return f"{name} [{event.peer[:8]}] {state}{_trust(event)}"
+                role = ", admin" if event.role == "admin" else ""
+                return f"{name} [{event.peer[:8]}] {state}{role}{_trust(event)}"
             case events.SafetyNumber():
                 return self._number(event)
             case events.Proof():
@@ -215,6 +234,35 @@ class Output:
         if self._bar:
             self._bar = False
             print(file=sys.stderr, flush=True)  # noqa: T201
+
+
+_CHANGES = {
+    "joined": "is in the room now",
+    "left": "has left the room",
+    "removed": "was removed from the room",
+    "admin": "is an admin of the room now",
+    "member": "is no admin of the room any more",
+}
+
+
+def _room(event: events.RoomRow) -> str:
+    shown = f"{printable(event.name)} [{event.room[:8]}]"
+    if event.state is not None and event.state != "member":
+        return f"{shown} {_STATES[event.state]}"
+    if event.kind == "group":
+        count = f"{event.members} member" + ("s" if event.members != 1 else "")
+        role = ", you are an admin" if event.role == "admin" else ""
+        topic = f", {printable(event.topic)}" if event.topic else ""
+        return f"{shown} {count}{role}{topic}"
+    return shown
+
+
+_STATES = {
+    "pending": "waits for its members to let you in",
+    "joining": "is being joined",
+    "left": "was left",
+    "removed": "removed you",
+}
 
 
 def _doubt(event: events.Message) -> str:

@@ -1,9 +1,12 @@
 """Every size, count and rate that a peer controls, with the reason for its bound."""
 
 __all__ = [
+    "ACT_SEEN_MAX",
     "AFTER_MAX",
     "BODY_BYTES_MAX",
     "CLOCK_PULL_MS",
+    "CONTESTED_MAX",
+    "CUTS_MAX",
     "FRAME_BYTES_MAX",
     "HANDSHAKE_BYTES_MAX",
     "HANDSHAKE_S",
@@ -11,6 +14,7 @@ __all__ = [
     "HEADS_MAX",
     "MESH_LINKS",
     "OUTSTANDING_BYTES",
+    "PARENTS_MAX",
     "PLACE_BYTES_MAX",
     "PROOFS_MAX",
     "PROOF_TEXT_MAX",
@@ -21,6 +25,7 @@ __all__ = [
     "TEXT_BYTES_MAX",
     "TIME_MAX_MS",
     "TIME_MIN_MS",
+    "TOPIC_BYTES_MAX",
     "VOUCHES_MAX",
     "WANTS_MAX",
 ]
@@ -88,3 +93,17 @@ PLACE_BYTES_MAX = 512
 VOUCHES_MAX = 4_096
 """Entries of a room that are read for who vouches for whom, the newest: whoever writes more than
 that pushes out hints, and nothing else."""
+ACT_SEEN_MAX = 512
+"""Chains that an act of membership names: those that have any act, 30 bytes each."""
+
+CUTS_MAX = 256
+"""Chains of one person that a removal names, 150 bytes each; what it does not name is void."""
+
+TOPIC_BYTES_MAX = 512
+"""A room's name, topic, or another of its settings."""
+
+PARENTS_MAX = 8
+"""Epochs that a new one follows; more than one only where several were made at the same time."""
+
+CONTESTED_MAX = 64
+"""Acts of one person that are kept although a removal cut them off: the first of each chain."""

@@ -6,7 +6,7 @@ room anew. Keeps heads, certificates and epoch keys only: entries live in the st
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,15 +17,16 @@ from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX
 from p2pchat.core.entry import (
     DEVICE,
     EPOCH,
-    MESSAGE,
     VERSION,
     Entry,
     EpochBody,
     Header,
+    body_fits,
     body_hash,
     chain_id,
     decode_body,
     entry_id,
+    is_sealed,
     parse_header,
     signature_holds,
     statement,
@@ -82,6 +83,8 @@ class Verdict(Enum):
     GAP = "gap"
     FORKED = "forked"
     """The chain is known to be forked, and nothing more is taken of it."""
+    STRANGER = "stranger"
+    """Its author is no member, as far as is known here, or was none any more."""
     BAD = "bad"
 
 
@@ -113,6 +116,8 @@ class Accepted:
     """New entries of one chain, in order, ready to be committed."""
 
     entries: tuple[Entry, ...]
+    beyond: bool = False
+    """Whether the run went on beyond where the chain counts."""
 
 
 class Chains:
@@ -120,7 +125,7 @@ class Chains:
 
     def __init__(self, room: bytes, members: frozenset[bytes]) -> None:
         self.room = room
-        self.members = members
+        self._members = members
         self.heads: dict[bytes, Head] = {}
         self.certificates: dict[bytes, Certificate] = {}
         """device key -> certificate of a member's device"""
@@ -134,6 +139,20 @@ class Chains:
         """chain -> the one ask that stands for it: all links of the room see it"""
         self._covered: dict[bytes, bytes] = {}
         self._digest: bytes | None = None
+
+    @property
+    def members(self) -> Set[bytes]:
+        """The people who belong to the room now."""
+        return self._members
+
+    def counts_to(self, chain: bytes) -> int | None:
+        """Up to which place entries of `chain` are taken here; None: without end."""
+        del chain
+        return None
+
+    def in_order(self) -> Iterable[bytes]:
+        """Chains, those first that others need to be understood."""
+        return self.heads
 
     @property
     def total(self) -> int:
@@ -216,7 +235,7 @@ class Chains:
                 if not entries and head:
                     return self._fork(chain, seq, Branch(tuple(headers[at:]), signature))
                 return Verdict.BAD
-            if not _body_fits(header, body):
+            if not body_fits(header, body):
                 return Verdict.BAD
             entries.append(Entry(id_, chain, header, raw, body, None))
             previous = id_
@@ -225,15 +244,21 @@ class Chains:
         entries[-1] = msgspec.structs.replace(entries[-1], signature=signature)
         if not signature_holds(entries[-1]):
             return Verdict.BAD
+        vetted = self._vet(chain, entries)
+        if isinstance(vetted, Accepted):
+            self._advance(vetted.entries[-1])
+            self.unsaved.append(vetted.entries)
+        return vetted
+
+    def _vet(self, chain: bytes, entries: Sequence[Entry]) -> Accepted | Verdict:
+        """Whether their author may write here; its certificates are known then."""
+        del chain
         certificates = self._certificates_in(entries)
         if certificates is None:
             return Verdict.BAD
         for certificate in certificates:
             self.certify(certificate)
-        self._advance(entries[-1])
-        accepted = Accepted(tuple(entries))
-        self.unsaved.append(accepted.entries)
-        return accepted
+        return Accepted(tuple(entries))
 
     def _fork(self, chain: bytes, seq: int, branch: Branch) -> Fork | Verdict:
         # Anybody can send what does not fit; only its author can have signed it.
@@ -291,29 +316,29 @@ class Chains:
             return None
         return found
 
-    def open_epoch(self, entry: Entry, identity: Identity) -> bytes | None:
-        """The id of the epoch that `entry` brings, if it is one that we can open; then it is kept.
+    def open_epochs(self, entry: Entry, identity: Identity) -> list[bytes]:
+        """Ids of the epochs whose keys `entry` brings us; they are kept.
 
         An epoch whose recipients are not all members is nobody's: it would leak what is written.
         """
         header = entry.header
         body = decode_body(EPOCH, entry.body or b"") if header.kind == EPOCH else None
         if not isinstance(body, EpochBody):
-            return None
+            return []
         if any(recipient.person not in self.members for recipient in body.recipients):
-            return None
+            return []
         key = sealing.open_epoch(self.room, header.epoch, body, identity)
         if key is None:
-            return None
+            return []
         self.epochs[header.epoch] = key
-        return header.epoch
+        return [header.epoch]
 
     def read(self, entry: Entry) -> msgspec.Struct | None:
         """The body in the clear; None if deleted, sealed under an unknown epoch, or malformed."""
         header, body = entry.header, entry.body
         if body is None:
             return None
-        if header.kind >= MESSAGE:
+        if is_sealed(header.kind):
             key = self.epochs.get(header.epoch)
             body = sealing.open_body(key, body, header) if key else None
         return decode_body(header.kind, body) if body is not None else None
@@ -330,15 +355,17 @@ class Chains:
         body: msgspec.Struct,
         random: Random,
         epoch: bytes = b"",
+        after: tuple[bytes, ...] | None = None,
     ) -> Entry:
         """Our own next entry, signed; the head has moved.
 
-        `epoch` is the id of an epoch that we hold the key of; empty for a device entry.
+        `epoch` is the id of an epoch that we hold the key of; empty for what is in the clear.
+        `after` are its causes, where they are not the newest of the other chains.
         """
         chain = chain_id(self.room, identity.device, incarnation)
         seq = self.seq(chain) + 1
         stored = _encode(body)
-        if kind >= MESSAGE:
+        if is_sealed(kind):
             where = sealing.place(self.room, identity.device, incarnation, seq, kind)
             stored = sealing.seal_body(self.epochs[epoch], stored, where, random)
         assert len(stored) <= BODY_BYTES_MAX
@@ -349,7 +376,7 @@ class Chains:
             incarnation=incarnation,
             seq=seq,
             prev=self.heads[chain].id if seq else b"",
-            after=self._causes(chain),
+            after=self._causes(chain) if after is None else after,
             time=time,
             kind=kind,
             epoch=epoch,
@@ -412,10 +439,3 @@ def _places(branch: Branch) -> dict[int, bytes] | None:
     chain = chain_id(first.room, first.device, first.incarnation)
     signed = Entry(found[last.seq], chain, last, branch.headers[-1], None, branch.signature)
     return found if signature_holds(signed) else None
-
-
-def _body_fits(header: Header, body: bytes | None) -> bool:
-    if body is None:
-        # Only what a person may delete may be missing: what proves membership may not.
-        return header.kind >= MESSAGE
-    return len(body) == header.length and body_hash(body) == header.body_hash

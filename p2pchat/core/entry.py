@@ -9,28 +9,39 @@ import hashlib
 
 import msgspec
 
+from p2pchat.core import acts
 from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX, HEADER_BYTES_MAX
 from p2pchat.core.clock import in_bounds
 from p2pchat.core.identity import Certificate, digest, signed_by
 
 __all__ = [
+    "DENIAL",
     "DEVICE",
     "EPOCH",
+    "GRANT",
     "MESSAGE",
+    "REQUEST",
     "SHARE",
     "VERSION",
     "VOUCH",
+    "DenialBody",
     "Entry",
     "EpochBody",
+    "EpochLink",
+    "GrantBody",
     "Header",
     "MessageBody",
     "Recipient",
+    "RequestBody",
     "ShareBody",
     "VouchBody",
+    "body_fits",
     "body_hash",
     "chain_id",
     "decode_body",
     "entry_id",
+    "is_act",
+    "is_sealed",
     "parse_header",
     "signature_holds",
     "statement",
@@ -39,6 +50,7 @@ __all__ = [
 VERSION = 1
 DEVICE, EPOCH, MESSAGE, SHARE = 1, 2, 3, 4
 VOUCH = 32
+GRANT, REQUEST, DENIAL = 22, 33, 34
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
@@ -101,10 +113,35 @@ class Recipient(msgspec.Struct, frozen=True, array_like=True):
     sealed: bytes
 
 
+class EpochLink(msgspec.Struct, frozen=True, array_like=True):
+    """The key of an earlier epoch, for whoever has that of the one this stands in."""
+
+    epoch: bytes
+    sealed: bytes
+
+
 class EpochBody(msgspec.Struct, frozen=True, array_like=True):
     suite: int
     parents: tuple[bytes, ...]
     recipients: tuple[Recipient, ...]
+    links: tuple[EpochLink, ...] = ()
+
+
+class GrantBody(msgspec.Struct, frozen=True, array_like=True):
+    """The key of the epoch that the header names, for people who came since."""
+
+    recipients: tuple[Recipient, ...]
+
+
+class RequestBody(msgspec.Struct, frozen=True, array_like=True):
+    """Somebody asks to be let in; `secret` is how members find it once it is."""
+
+    certificate: Certificate
+    secret: bytes
+
+
+class DenialBody(msgspec.Struct, frozen=True, array_like=True):
+    request: bytes
 
 
 _BODIES: dict[int, type[msgspec.Struct]] = {
@@ -113,11 +150,33 @@ _BODIES: dict[int, type[msgspec.Struct]] = {
     MESSAGE: MessageBody,
     SHARE: ShareBody,
     VOUCH: VouchBody,
+    acts.CREATE: acts.Create,
+    acts.ADMIT: acts.Admit,
+    acts.REMOVE: acts.Remove,
+    acts.LEAVE: acts.Leave,
+    acts.ROLE: acts.Role,
+    acts.SETTING: acts.Setting,
+    GRANT: GrantBody,
+    REQUEST: RequestBody,
+    DENIAL: DenialBody,
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _BODIES.items()}
 _HEADER = msgspec.msgpack.Decoder(Header)
 _ENTRY = b"p2pchat/1/entry"
 _SIGNATURE = b"p2pchat/1/entry/signature"
+
+
+def is_sealed(kind: int) -> bool:
+    """Whether bodies of this kind are sealed under an epoch; what says who reads is in the clear.
+
+    Only what is sealed may be deleted: what proves membership must stay.
+    """
+    return kind >= MESSAGE and not acts.CREATE <= kind < 32
+
+
+def is_act(kind: int) -> bool:
+    """Whether entries of this kind make, or may one day make, membership."""
+    return acts.CREATE <= kind < 32 and kind != GRANT
 
 
 def entry_id(raw_header: bytes) -> bytes:
@@ -130,6 +189,14 @@ def chain_id(room: bytes, device: bytes, incarnation: bytes) -> bytes:
 
 def body_hash(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
+
+
+def body_fits(header: Header, body: bytes | None) -> bool:
+    """Whether `body` is what `header` names, or may be missing."""
+    if body is None:
+        # Only what a person may delete may be missing: what proves membership may not.
+        return is_sealed(header.kind)
+    return len(body) == header.length and body_hash(body) == header.body_hash
 
 
 def statement(id_: bytes) -> bytes:

@@ -207,6 +207,13 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     def device(self) -> bytes:
         return self.certificate.device
 
+    def secret_with(self, other: Certificate) -> bytes:
+        """What we share with another member of a room by our prekeys alone, 32 bytes."""
+        own = X25519PrivateKey.from_private_bytes(self.prekey_secret)
+        shared = own.exchange(X25519PublicKey.from_public_bytes(other.prekey))
+        low, high = sorted((self.person, other.person))
+        return derive(shared, b"p2pchat/1/member" + low + high)
+
     def sign(self, message: bytes) -> bytes:
         """The device key's signature, 64 bytes."""
         return SigningKey(self.device_seed).sign(message).signature

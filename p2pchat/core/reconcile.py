@@ -26,23 +26,47 @@ minute. What came by another link is told by `have`, so that a peer asked before
     run        contradicts our chain    Emit Forked, send fork once the node has both halves
     fork       proves it                Emit Forked; nothing more is taken of that chain
     heads      same place, other id     want that entry: it proves a fork
+    run        its author is no member  send decline, or its part that counts is taken first
+    decline    -                        credit returns; Emit Declined: the node sends its acts
+    contested  -                        Emit Contests
     have       -                        credit returns; PeerHas tells what the peer has on disk;
                                         what is wanted shrinks to what it lacks
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from p2pchat.core import wire
-from p2pchat.core.bounds import HEADS_MAX, OUTSTANDING_BYTES, WANTS_MAX
+from p2pchat.core.bounds import CONTESTED_MAX, HEADS_MAX, OUTSTANDING_BYTES, WANTS_MAX
 from p2pchat.core.chain import Accepted, Ask, Chains, Fork, ForkProof, Verdict
-from p2pchat.core.entry import Entry, chain_id, parse_header
+from p2pchat.core.entry import Entry, chain_id, is_act, parse_header
 from p2pchat.core.identity import Random, mac
 from p2pchat.core.machine import Close, Emit, Output, Persist, Send
-from p2pchat.core.wire import Have, Heads, Level, Row, Run, Summary, Want, encode
+from p2pchat.core.wire import (
+    Have,
+    Heads,
+    Level,
+    RoomFrame,
+    Row,
+    Run,
+    SignedAct,
+    Summary,
+    Want,
+    encode,
+)
 
-__all__ = ["Append", "Forked", "Load", "PeerHas", "Progress", "Reconcile", "pushed_together"]
+__all__ = [
+    "Append",
+    "Contests",
+    "Declined",
+    "Forked",
+    "Load",
+    "PeerHas",
+    "Progress",
+    "Reconcile",
+    "pushed_together",
+]
 
 _SUMMARY_S = 60.0
 _LOOK_S = 1.0
@@ -100,6 +124,22 @@ class Forked:
 
 
 @dataclass(frozen=True, slots=True)
+class Contests:
+    """The peer shows acts of membership that stand in no chain of ours."""
+
+    room: bytes
+    acts: tuple[SignedAct, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The peer takes no more of `chain`: it does not know, or not believe, that its author may."""
+
+    room: bytes
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far the two differ, in entries; `level` once both are 0 after a comparison."""
 
@@ -136,6 +176,10 @@ class _Side:
     told: bytes = b""
     """digest of the heads that we told last"""
     shown: Progress | None = None
+    closed: bool = False
+    """whether the peer was a member and is none any more: it is shown why, and nothing else"""
+    declined: set[bytes] = field(default_factory=set)
+    """chains that the peer takes no more of"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,22 +212,64 @@ class Reconcile:
 
     # -- what the node says --------------------------------------------------------------------
 
+    def shows(self, room: bytes) -> bool | None:
+        """Whether the room is shared with the peer; None: it knows nothing of it from us."""
+        side = self._sides.get(room)
+        return None if side is None else not side.closed
+
     def share(self, chains: Chains) -> None:
         """The peer is a member of this room: begin to compare it."""
-        if chains.room not in self._sides:
-            tag = mac(chains.room, b"p2pchat/1/room", self._transcript)[:16]
-            self._sides[chains.room] = _Side(chains, tag)
-            self._tags[tag] = chains.room
-            for proof in list(chains.forks.values())[:_PROOFS_MAX]:
-                if proof is not None:
-                    self.prove(chains.room, proof)
+        if self.shows(chains.room):
+            return
+        side = self._side(chains)
+        side.closed = False
+        for proof in list(chains.forks.values())[:_PROOFS_MAX]:
+            if proof is not None:
+                self.prove(chains.room, proof)
         self.compare(chains.room)
+
+    def close(self, chains: Chains) -> None:
+        """The peer is no member of this room any more: all it may have is the acts about it."""
+        side = self._side(chains)
+        side.closed = True
+        for chain in list(side.asked):
+            self._free(side, chain)
+        self._serving = deque(want for want in self._serving if want.tag != side.tag)
+        for item in [item for item in self._flight if item.room == chains.room]:
+            self._outstanding -= item.size_bytes
+            self._flight.remove(item)
+        side.parked.clear()
+        self._serve()
+
+    def drop(self, room: bytes) -> None:
+        """We do not have this room any more."""
+        side = self._sides.get(room)
+        if side is not None:
+            self.close(side.chains)
+            del self._sides[room], self._tags[side.tag]
+
+    def contest(self, room: bytes, acts: Sequence[SignedAct]) -> None:
+        """Show acts of membership to the peer, member or not."""
+        side = self._sides.get(room)
+        for start in range(0, len(acts) if side is not None else 0, CONTESTED_MAX // 4):
+            assert side is not None
+            part = tuple(acts[start : start + CONTESTED_MAX // 4])
+            self._outputs.append(Send(encode(wire.Contested(side.tag, part))))
+
+    def _side(self, chains: Chains) -> _Side:
+        side = self._sides.get(chains.room)
+        if side is None:
+            tag = mac(chains.room, b"p2pchat/1/room", self._transcript)[:16]
+            side = self._sides[chains.room] = _Side(chains, tag)
+            self._tags[tag] = chains.room
+        return side
 
     def compare(self, room: bytes) -> None:
         """Ask for a comparison now."""
         side = self._sides.get(room)
-        if side is not None:
+        if side is not None and not side.closed:
             side.compared = False
+            side.declined.clear()
             self._weigh_all(side)
             self._summarise(side)
             self._show(side)
@@ -191,7 +277,7 @@ class Reconcile:
     def prove(self, room: bytes, proof: ForkProof) -> None:
         """Tell of a fork that is proven."""
         side = self._sides.get(room)
-        if side is not None:
+        if side is not None and not side.closed:
             self._send(side, wire.Fork(side.tag, proof))
             self._weigh_all(side)
             self._show(side)
@@ -207,7 +293,7 @@ class Reconcile:
     def push(self, room: bytes, entries: Sequence[Entry]) -> None:
         """These entries of one chain are on our disk, from here or by another link."""
         side = self._sides.get(room)
-        if side is None or not entries:
+        if side is None or side.closed or not entries:
             return
         chain, first, last = entries[0].chain, entries[0].header.seq, entries[-1].header.seq
         parked = side.parked.pop(chain, None)
@@ -215,6 +301,8 @@ class Reconcile:
             self._serving.append(parked)
             self._serve()
         self._weigh(side, chain)
+        if chain in side.declined:
+            return
         waiting = any(want.tag == side.tag and want.chain == chain for want in self._serving)
         if side.peer.get(chain, -1) >= last:
             if chain not in side.behind or chain in side.asked:
@@ -259,15 +347,20 @@ class Reconcile:
         return side.peer.get(chain, -1) if side is not None else -1
 
     def progress(self) -> list[Progress]:
-        return [self._progress(side) for side in self._sides.values()]
+        return [self._progress(side) for side in self._sides.values() if not side.closed]
 
     # -- the machine ---------------------------------------------------------------------------
 
-    def receive(self, frame: Summary | Heads | Want | Run | Have | wire.Fork | Level) -> None:
+    def receive(self, frame: RoomFrame) -> None:
         room = self._tags.get(frame.tag)
         if room is None:
             return
         side = self._sides[room]
+        if isinstance(frame, wire.Contested):
+            self._outputs.append(Emit(Contests(room, frame.acts)))
+            return
+        if side.closed:
+            return
         match frame:
             case Summary(_, digest):
                 self._summary(side, digest)
@@ -287,6 +380,8 @@ class Reconcile:
                 self._proven(side, proof)
             case Level(_, digest):
                 self._levelled(side, digest)
+            case wire.Decline(_, chain):
+                self._declined(side, chain)
         self._show(side)
 
     def handle_timer(self, now: float) -> None:
@@ -294,18 +389,22 @@ class Reconcile:
         if now >= self._due:
             self._due = now + self._jittered()
             self._forget_flight()
-            for side in self._sides.values():
+            for side in self._open():
+                side.declined.clear()
                 self._weigh_all(side)
                 self._summarise(side)
-        for side in self._sides.values():
+        for side in self._open():
             for chain in list(side.behind):
                 self._look(side, chain, now)
             self._show(side)
 
     def next_timer(self) -> float | None:
-        if any(side.behind for side in self._sides.values()):
+        if any(side.behind for side in self._open()):
             return min(self._due, self._looked + _LOOK_S)
         return self._due
+
+    def _open(self) -> list[_Side]:
+        return [side for side in self._sides.values() if not side.closed]
 
     def outputs(self) -> Iterator[Output]:
         while self._outputs:
@@ -354,7 +453,7 @@ class Reconcile:
         chains = side.chains
         result = chains.accept(run.headers, run.bodies, run.signature)
         match result:
-            case Accepted(entries):
+            case Accepted(entries, beyond):
                 chain, seq = entries[0].chain, entries[-1].header.seq
                 self._outputs.append(Persist(Append(chains.room, entries)))
                 standing = chains.asks.get(chain)
@@ -365,7 +464,13 @@ class Reconcile:
                 self._peer_has(side, chain, seq)
                 self._weigh(side, chain)
                 self._send(side, Have(side.tag, (self._row(side, chain),)))
+                if beyond:
+                    self._decline(side, chain)
                 self._met(side, chain)
+            case Verdict.STRANGER:
+                first = parse_header(run.headers[0])
+                assert first is not None
+                self._decline(side, chain_id(first.room, first.device, first.incarnation))
             case Verdict.BAD:
                 self._outputs.append(Close("bad-frame"))
             case Fork(chain):
@@ -395,11 +500,38 @@ class Reconcile:
             self._outputs.append(Emit(Forked(side.chains.room, chain, proof)))
             self._weigh(side, chain)
 
+    def _decline(self, side: _Side, chain: bytes) -> None:
+        if chain in side.asked:
+            self._free(side, chain)
+        self._weigh(side, chain)
+        self._send(side, wire.Decline(side.tag, chain))
+
+    def _declined(self, side: _Side, chain: bytes) -> None:
+        # What is on its way was not taken: as if it had been, for the credit.
+        self._return_credit(side, {chain: side.sent.get(chain, -1)})
+        side.parked.pop(chain, None)
+        self._serving = deque(
+            want for want in self._serving if want.tag != side.tag or want.chain != chain
+        )
+        if chain not in side.declined and chain in side.chains.heads:
+            side.declined.add(chain)
+            self._outputs.append(Emit(Declined(side.chains.room, chain)))
+        self._weigh(side, chain)
+        self._serve()
+
     def _had(self, side: _Side, rows: Sequence[Row]) -> None:
         had = {row.chain: row.seq for row in rows}
         for chain, seq in had.items():
             self._peer_has(side, chain, seq)
             self._weigh(side, chain)
+        self._return_credit(side, had)
+        for index, want in enumerate(self._serving):
+            first = had.get(want.chain, -1) + 1
+            if want.tag == side.tag and want.first < first:
+                self._serving[index] = Want(want.tag, want.chain, first, want.last)
+        self._serve()
+
+    def _return_credit(self, side: _Side, had: Mapping[bytes, int]) -> None:
         flight: deque[_Flight] = deque()
         for item in self._flight:
             if item.room == side.chains.room and item.last <= had.get(item.chain, -1):
@@ -407,11 +539,6 @@ class Reconcile:
             else:
                 flight.append(item)
         self._flight = flight
-        for index, want in enumerate(self._serving):
-            first = had.get(want.chain, -1) + 1
-            if want.tag == side.tag and want.first < first:
-                self._serving[index] = Want(want.tag, want.chain, first, want.last)
-        self._serve()
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -476,7 +603,8 @@ class Reconcile:
                 self._served(side, want.chain, want.last)
                 continue
             self._loading = True
-            load = Load(side.chains.room, want.chain, want.first, want.last)
+            last = min(want.last, side.chains.seq(want.chain))
+            load = Load(side.chains.room, want.chain, want.first, last)
             self._outputs.append(Emit(load))
 
     def _run(self, side: _Side, entries: Sequence[Entry], *, pushed: bool) -> None:
@@ -516,7 +644,7 @@ class Reconcile:
     def _tell(self, side: _Side, *, reply: bool) -> None:
         heads = side.chains.heads
         side.told = side.chains.digest()
-        rows = [Row(chain, head.seq, head.id) for chain, head in heads.items()]
+        rows = [Row(chain, heads[chain].seq, heads[chain].id) for chain in side.chains.in_order()]
         for start in range(0, max(1, len(rows)), HEADS_MAX // 2):
             part = tuple(rows[start : start + HEADS_MAX // 2])
             self._send(side, Heads(side.tag, part, reply=reply and start == 0))
@@ -533,7 +661,10 @@ class Reconcile:
 
     def _weigh(self, side: _Side, chain: bytes) -> None:
         """Count by how much the two differ in `chain`."""
-        lead = side.peer.get(chain, -1) - side.chains.seq(chain)
+        peer, limit = side.peer.get(chain, -1), side.chains.counts_to(chain)
+        lead = (peer if limit is None else min(peer, limit)) - side.chains.seq(chain)
+        if lead < 0 and chain in side.declined:
+            lead = 0
         if chain in side.chains.forks:
             lead = 0  # it stops at both, wherever that is
         behind = lead if lead > 0 else 0
@@ -558,7 +689,7 @@ class Reconcile:
             side.shown = progress
             self._outputs.append(Emit(progress))
 
-    def _send(self, side: _Side, frame: Summary | Heads | Want | Have | wire.Fork | Level) -> None:
+    def _send(self, side: _Side, frame: RoomFrame) -> None:
         if not isinstance(frame, Want):
             self._outputs.append(Persist(Append(side.chains.room, ())))
         self._outputs.append(Send(encode(frame)))
@@ -587,6 +718,9 @@ def pushed_together(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         part += signed
         size += grown
         signed = []
+        if is_act(entry.header.kind):
+            yield part
+            part, size = [], 0
     if part:
         yield part
 

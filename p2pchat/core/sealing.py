@@ -5,16 +5,29 @@ entry's place alone, since a cloned home would write two bodies at one place. So
 fixed. AES-256-GCM does not commit to its key; the epoch id does.
 """
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from p2pchat.core.bounds import RECIPIENTS_MAX
-from p2pchat.core.entry import EpochBody, Header, Recipient
+from p2pchat.core.entry import EpochBody, EpochLink, Header, Recipient
 from p2pchat.core.identity import Certificate, Identity, Random, derive, digest
 
-__all__ = ["epoch_id", "open_body", "open_epoch", "place", "seal_body", "seal_epoch"]
+__all__ = [
+    "epoch_id",
+    "open_body",
+    "open_epoch",
+    "open_link",
+    "open_recipients",
+    "place",
+    "seal_body",
+    "seal_epoch",
+    "seal_recipients",
+]
 
 _SALT = 16
 _NONCE = bytes(12)
@@ -62,12 +75,31 @@ def _info(room: bytes, epoch: bytes) -> bytes:
 
 
 def seal_epoch(
-    room: bytes, key: bytes, members: list[Certificate], parents: list[bytes]
+    room: bytes,
+    key: bytes,
+    members: Sequence[Certificate],
+    parents: Sequence[bytes],
+    linked: Mapping[bytes, bytes] = MappingProxyType({}),
 ) -> tuple[bytes, EpochBody]:
-    """A new epoch's id, and the body that hands `key` to each of `members`."""
+    """A new epoch's id, and the body that hands `key` to each of `members`.
+
+    `linked` are earlier epochs that they shall read too, with their keys.
+    """
     epoch = epoch_id(room, key, [member.person for member in members])
+    links = tuple(
+        EpochLink(earlier, AESGCM(_link_key(key, earlier)).encrypt(_NONCE, inner, room + epoch))
+        for earlier, inner in sorted(linked.items())
+    )
+    recipients = seal_recipients(room, epoch, key, members)
+    return epoch, EpochBody(_SUITE, tuple(sorted(parents)), recipients, links)
+
+
+def seal_recipients(
+    room: bytes, epoch: bytes, key: bytes, members: Sequence[Certificate]
+) -> tuple[Recipient, ...]:
+    """The key of an epoch for each of `members`."""
     info = _info(room, epoch)
-    recipients = tuple(
+    return tuple(
         Recipient(
             member.person,
             member.device,
@@ -76,15 +108,30 @@ def seal_epoch(
         )
         for member in members
     )
-    return epoch, EpochBody(_SUITE, tuple(sorted(parents)), recipients)
 
 
 def open_epoch(room: bytes, epoch: bytes, body: EpochBody, identity: Identity) -> bytes | None:
     """The epoch's key, if it was sealed to `identity` and is the key that `epoch` commits to."""
-    if body.suite != _SUITE or len(body.recipients) > RECIPIENTS_MAX:
+    if body.suite != _SUITE:
         return None
     persons = [recipient.person for recipient in body.recipients]
-    for recipient in body.recipients:
+    return open_recipients(room, epoch, body.recipients, persons, identity)
+
+
+def open_recipients(
+    room: bytes,
+    epoch: bytes,
+    recipients: Sequence[Recipient],
+    persons: list[bytes],
+    identity: Identity,
+) -> bytes | None:
+    """The key of `epoch`, if it was sealed to `identity` and is what `epoch` commits to.
+
+    `persons`: those whom the epoch was made for.
+    """
+    if len(recipients) > RECIPIENTS_MAX:
+        return None
+    for recipient in recipients:
         if recipient.prekey != identity.certificate.prekey:
             continue
         secret = X25519PrivateKey.from_private_bytes(identity.prekey_secret)
@@ -95,3 +142,21 @@ def open_epoch(room: bytes, epoch: bytes, body: EpochBody, identity: Identity) -
         if len(key) == 32 and epoch_id(room, key, persons) == epoch:
             return key
     return None
+
+
+def open_link(
+    room: bytes, epoch: bytes, key: bytes, link: EpochLink, persons: list[bytes]
+) -> bytes | None:
+    """The key of the epoch that `link` leads to, made for `persons`, from that of `epoch`."""
+    try:
+        earlier = AESGCM(_link_key(key, link.epoch)).decrypt(_NONCE, link.sealed, room + epoch)
+    except (InvalidTag, ValueError):
+        return None
+    if len(earlier) != 32 or epoch_id(room, earlier, persons) != link.epoch:
+        return None
+    return earlier
+
+
+def _link_key(key: bytes, earlier: bytes) -> bytes:
+    # One key for one link, so that the nonce may be fixed.
+    return derive(key, b"p2pchat/1/epoch/link" + earlier)

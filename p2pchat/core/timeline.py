@@ -88,8 +88,24 @@ class Timeline:
         self._settle(deque(dict.fromkeys([*(node.id for node in new), *queue])))
         return list(self._changed.values())
 
+    def removed(self, causes: Iterable[bytes], followers: Iterable[bytes]) -> list[Node]:
+        """Entries were taken out: put what they followed, and what followed them, in its place.
+
+        Answers the nodes whose `high` or `eff` is new.
+        """
+        earlier = self._fetch(list(causes))
+        for node in earlier:
+            times = [one.time for one in self._fetch(self._following(node.id))]
+            high = min(times, default=None)
+            if high != node.high:
+                node.high = high
+                self._changed[node.id] = node
+        later = self._fetch(list(followers))
+        self._settle(deque(dict.fromkeys(node.id for node in [*earlier, *later])))
+        return list(self._changed.values())
+
     def _settle(self, queue: deque[bytes]) -> None:
-        """Recompute until nothing moves. `low` only rises along causes, so this ends."""
+        """Recompute until nothing moves. Causes make no circle, so this ends."""
         waiting = set(queue)
         while queue:
             id_ = queue.popleft()

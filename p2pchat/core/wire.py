@@ -6,24 +6,39 @@ newer peer may say more; a malformed known one is the peer's fault.
 
 import msgspec
 
-from p2pchat.core.bounds import FRAME_BYTES_MAX, HEADS_MAX, RUN_ENTRIES_MAX, SDP_BYTES_MAX
+from p2pchat.core.bounds import (
+    CONTESTED_MAX,
+    FRAME_BYTES_MAX,
+    HEADS_MAX,
+    RUN_ENTRIES_MAX,
+    SDP_BYTES_MAX,
+    TOPIC_BYTES_MAX,
+)
 from p2pchat.core.chain import ForkProof
+from p2pchat.core.identity import Certificate
 
 __all__ = [
     "REFUSALS",
     "BadFrame",
     "Bye",
+    "Contested",
+    "Decline",
+    "Denied",
     "Fork",
     "Frame",
     "Have",
     "Heads",
     "Level",
+    "Pending",
+    "RoomFrame",
     "Row",
     "Run",
     "Signal",
+    "SignedAct",
     "Summary",
     "Swarm",
     "Want",
+    "Welcome",
     "decode",
     "encode",
 ]
@@ -95,6 +110,50 @@ class Level(msgspec.Struct, frozen=True, array_like=True, tag=22):
     digest: bytes
 
 
+class SignedAct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An act of membership outside its chain. `certificate` is its author's."""
+
+    certificate: Certificate
+    header: bytes
+    body: bytes
+    signature: bytes
+
+
+class Contested(msgspec.Struct, frozen=True, array_like=True, tag=23):
+    """Acts of this room that a removal has cut off, or that remove you: judge for yourself."""
+
+    tag: bytes
+    acts: tuple[SignedAct, ...]
+
+
+class Decline(msgspec.Struct, frozen=True, array_like=True, tag=24):
+    """I take no more of this chain: its author is no member, as far as I know."""
+
+    tag: bytes
+    chain: bytes
+
+
+class Welcome(msgspec.Struct, frozen=True, array_like=True, tag=25):
+    """You are a member of this room."""
+
+    room: bytes
+    name: str
+
+
+class Pending(msgspec.Struct, frozen=True, array_like=True, tag=26):
+    """Members of this room have to approve of you; then they find you by `secret`."""
+
+    room: bytes
+    name: str
+    secret: bytes
+
+
+class Denied(msgspec.Struct, frozen=True, array_like=True, tag=27):
+    """Members of this room did not approve of you."""
+
+    room: bytes
+
+
 class Signal(msgspec.Struct, frozen=True, array_like=True, tag=32):
     """A WebTorrent offer or answer between the libtorrents of the two ends."""
 
@@ -120,8 +179,10 @@ class Bye(msgspec.Struct, frozen=True, array_like=True, tag=47):
     code: str
 
 
-Frame = Summary | Heads | Want | Run | Have | Fork | Level | Signal | Swarm | Bye
-_TYPES = frozenset({16, 17, 18, 19, 20, 21, 22, 32, 33, 47})
+RoomFrame = Summary | Heads | Want | Run | Have | Fork | Level | Contested | Decline
+"""What reconciliation says."""
+Frame = RoomFrame | Welcome | Pending | Denied | Signal | Swarm | Bye
+_TYPES = frozenset({16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 32, 33, 47})
 _DECODER = msgspec.msgpack.Decoder(Frame)
 _TYPE = msgspec.msgpack.Decoder(tuple[int, ...])
 encode = msgspec.msgpack.Encoder().encode
@@ -181,6 +242,16 @@ def _sound(frame: Frame) -> bool:
             )
         case Level(tag, digest):
             return len(tag) == 16 and len(digest) == 32
+        case Contested(tag, acts):
+            return len(tag) == 16 and len(acts) <= CONTESTED_MAX
+        case Decline(tag, chain):
+            return len(tag) == len(chain) == 16
+        case Welcome(room, name):
+            return len(room) == 32 and len(name.encode()) <= TOPIC_BYTES_MAX
+        case Pending(room, name, secret):
+            return len(room) == len(secret) == 32 and len(name.encode()) <= TOPIC_BYTES_MAX
+        case Denied(room):
+            return len(room) == 32
         case Signal(tag, kind, offer_id, sdp):
             return (
                 len(tag) == 16

@@ -21,6 +21,7 @@ from p2pchat.net.transport import ConnectFailed, Transport
 from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
 from p2pchat.store import invites as table
 from p2pchat.store.database import Connection, Database
+from p2pchat.store.groups import set_invite_room
 from signaling.carriers import Registration, paste
 from signaling.envelope import SlotKeys
 from signaling.errors import SignalingError
@@ -35,8 +36,8 @@ _LAN_FIRST_S = 2.0
 """How long a join hopes for the network before it asks for a paste back."""
 _LATE_S = 300.0
 
-Admit = Callable[[Connection, Proven], None]
-"""Puts a proven peer into the contacts, in the transaction it is given."""
+Admit = Callable[[Connection, Proven, Invite], None]
+"""Takes in a peer who came by an invite, or whose it is, in the transaction it is given."""
 
 
 @dataclass(slots=True)
@@ -78,8 +79,8 @@ class Invites:
                 invite = Invite(self._identity().person, row.secret, int(row.expires), b"", None)
                 self._host(invite, None)
 
-    async def create(self, expires_s: float) -> Invite:
-        """A new invite, on disk and served."""
+    async def create(self, expires_s: float, into: tuple[bytes, bool] | None = None) -> Invite:
+        """A new invite, on disk and served; `into` a room, and whether its members are asked."""
         transport: Transport | None = None
         if sum(hosted.offer is not None for hosted in self._hosted.values()) < _OFFERS_MAX:
             transport = await Transport.offering(self._peers.settings)
@@ -88,13 +89,17 @@ class Invites:
             identity.person,
             self._random(16),
             int(self._wall() + expires_s),
-            app_bytes(identity.certificate.name),
+            app_bytes(identity.certificate.name, room=into is not None),
             transport.description if transport else None,
         )
         try:
-            await self._database.write(
-                lambda tx: table.add(tx, invite.id, invite.secret, float(invite.expires))
-            )
+
+            def add(tx: Connection) -> None:
+                table.add(tx, invite.id, invite.secret, float(invite.expires))
+                if into is not None:
+                    set_invite_room(tx, invite.id, into[0], ask=into[1])
+
+            await self._database.write(add)
         except BaseException:
             if transport is not None:
                 await transport.aclose()
@@ -141,7 +146,7 @@ class Invites:
             def claim(tx: Connection) -> str | None:
                 refusal = table.claim(tx, invite.id, proven.certificate.device)
                 if refusal is None:
-                    self._admit(tx, proven)
+                    self._admit(tx, proven, invite)
                 return refusal
 
             refusal = await self._database.write(claim)
@@ -277,7 +282,7 @@ class Invites:
         outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
 
         async def admit(proven: Proven) -> str | None:
-            await self._database.write(lambda tx: self._admit(tx, proven))
+            await self._database.write(lambda tx: self._admit(tx, proven, invite))
             return None
 
         def settled(result: Session | Exception) -> None:

@@ -25,17 +25,24 @@ from p2pchat import errors, events
 from p2pchat.core.bounds import MESH_LINKS
 from p2pchat.core.chain import Chains, Fork
 from p2pchat.core.entry import MESSAGE, SHARE, Entry, ShareBody
+from p2pchat.core.group import Group
 from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, direct_room, id_text
-from p2pchat.core.reconcile import Forked, Load, PeerHas, Progress
-from p2pchat.core.wire import Signal, Swarm
+from p2pchat.core.invite import inviter_name, leads_into_room
+from p2pchat.core.reconcile import Contests, Declined, Forked, Load, PeerHas, Progress
+from p2pchat.core.wire import Denied, Pending, Signal, Swarm, Welcome
 from p2pchat.node import archive, doctor
 from p2pchat.node.bus import Bus, Subscription
+from p2pchat.node.groups import Groups
+from p2pchat.node.joining import Joining
+from p2pchat.node.mesh import Mesh
+from p2pchat.node.moderation import Moderation
 from p2pchat.node.people import People
 from p2pchat.node.room import Room
 from p2pchat.node.rooms import Rooms
 from p2pchat.store import journal, meta
 from p2pchat.store.database import Connection, Database
+from p2pchat.store.groups import invite_room
 from p2pchat.store.keyfile import Passphrase
 from p2pchat.store.profile import Profile, default_home
 from p2pchat.text import checked_name, printable
@@ -56,31 +63,43 @@ _log = logging.getLogger(__name__)
 class Invitation:
     """An invite that waits. The node keeps serving it whether or not anybody calls `wait`."""
 
-    def __init__(self, node: "Node", invite: "Invite") -> None:
+    def __init__(self, node: "Node", invite: "Invite", room: bytes | None = None) -> None:
         self._node = node
         self._invite = invite
         self.id = invite.id.hex()
         self.blob = invite.text()
         self.event = events.InviteReady(
-            blob=self.blob, expires=events.rfc3339(invite.expires), invite=self.id
+            blob=self.blob,
+            expires=events.rfc3339(invite.expires),
+            invite=self.id,
+            room=id_text(room) if room is not None else None,
         )
 
-    async def wait(self) -> events.Joined:
-        """Until a friend has come by it.
+    async def wait(self) -> events.Joined | events.JoinRequest:
+        """Until a friend has come by it; a request where the room's members have to approve.
 
         Raises errors.Refused: `invite-expired`, `invite-withdrawn`.
         """
         session = await self._node.online_parts.invites.joined(self._invite.id)
-        return self._node.joined(session.peer, invite=self.id)
+        return await self._node.came(session.peer, self._invite.id)
 
 
 class _Online:
     """The parts that only a node with a network has."""
 
-    def __init__(self, peers: "Peers", invites: "Invites", shares: "Shares") -> None:
+    def __init__(
+        self,
+        peers: "Peers",
+        invites: "Invites",
+        shares: "Shares",
+        mesh: "Mesh",
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         self.peers = peers
         self.invites = invites
         self.shares = shares
+        self.mesh = mesh
+        self.tasks = tasks
 
 
 class Node:
@@ -114,6 +133,24 @@ class Node:
             self.write,
             vouching=config.trust.vouch,
         )
+        self._groups = Groups(database, rooms, os.urandom)
+        self._joining = Joining(
+            database, rooms, self._groups, self._me, bus.publish, os.urandom, time.time
+        )
+        self._joining.admit = self._admit
+        self.moderation = Moderation(
+            database,
+            rooms,
+            self._groups,
+            self._joining,
+            self.people,
+            self._me,
+            bus.publish,
+            os.urandom,
+            time.time,
+        )
+        self._groups.changed = self._changed
+        self._following = asyncio.Lock()
         self._online: _Online | None = None
         self._lan = False
         self._key = key
@@ -194,6 +231,8 @@ class Node:
         rooms.heard = bus.heard
         await rooms.load()
         await node.people.load()
+        await node._groups.load()
+        node.moderation.load()
         return node
 
     @asynccontextmanager
@@ -212,21 +251,27 @@ class Node:
             settings = Settings(tuple(net.stun), tuple(net.interfaces), tuple(net.turn))
             peers = Peers(self, tasks, carriers, settings, os.urandom)
             invites = Invites(
-                self._database, peers, self._me, self._admit, os.urandom, time.time, tasks
+                self._database, peers, self._me, self._come, os.urandom, time.time, tasks
             )
+            mesh = Mesh(self._rooms, self._groups, self.people, peers, self._me)
             shares = await stack.enter_async_context(
                 Shares.open(self.profile.files_path, self.config, self._database, peers, self._bus)
             )
-            self._online = _Online(peers, invites, shares)
+            self._online = _Online(peers, invites, shares, mesh, tasks)
             self._rooms.listeners.append(self._gossip)
             self.people.session = peers.session
             for contact in self.people.contacts:
                 if not self.people.blocked(contact.person):
                     peers.contact(contact.person, contact.secret)
+            await self._joining.online(peers, mesh)
+            for chains in list(self._rooms.all()):
+                if isinstance(chains, Group):
+                    await self._follow(chains, contested=False)
             await invites.resume()
             try:
                 yield
             finally:
+                self._joining.offline()
                 await invites.close()
                 await peers.close()
                 self.people.session = lambda _: None
@@ -316,10 +361,45 @@ class Node:
         self.people.admit(tx, proven.certificate, proven.contact_secret)
         self._rooms.create_direct(tx, proven.certificate.person)
 
+    def _come(self, tx: Connection, proven: Proven, invite: "Invite") -> None:
+        """Somebody came by an invite of ours, or we by theirs: maybe into a room."""
+        self._admit(tx, proven)
+        if invite.inviter == self.identity.person:
+            self._joining.brought(tx, invite.id, proven.certificate)
+        elif leads_into_room(invite.app):
+            self._joining.invited_by(tx, proven.certificate.person, inviter_name(invite.app))
+
+    # -- rooms of many -------------------------------------------------------------------------
+
+    def _changed(self, group: Group, contested: bool) -> None:  # noqa: FBT001  (a callback)
+        """Acts of membership came (`groups.Groups.changed`)."""
+        self.moderation.changed(group)
+        if self._online is not None:
+            self._online.tasks.create_task(self._follow(group, contested=contested))
+
+    async def _follow(self, group: Group, *, contested: bool) -> None:
+        async with self._following:
+            if self._online is None:
+                return
+            try:
+                await self._online.mesh.follow(group, contested=contested)
+                await self._joining.followed(group)
+            except errors.Error as error:
+                _log.warning("membership not followed: %s", error.message)
+
     # -- what links ask (peers.Hub) ------------------------------------------------------------
 
     def rooms_with(self, person: bytes) -> list[Chains]:
-        return self._rooms.with_member(person)
+        return self.online_parts.mesh.rooms_with(person)
+
+    async def contested(self, session: "Session", fact: Contests) -> None:
+        await self.online_parts.mesh.contested(session, fact)
+
+    async def declined(self, session: "Session", fact: Declined) -> None:
+        await self.online_parts.mesh.declined(session, fact)
+
+    async def invited(self, session: "Session", frame: Welcome | Pending | Denied) -> None:
+        await self._joining.invited(session, frame)
 
     def refuses(self, person: bytes) -> bool:
         return self.people.blocked(person)
@@ -338,11 +418,14 @@ class Node:
         if after is not None and (before is None or before.secret != after.secret):
             self.online_parts.peers.contact(person, after.secret)
         own = self.identity.person
-        self._rooms.opened(direct_room(own, person), (own, person))
+        if self._rooms.get(direct_room(own, person)) is None:
+            await self._direct(person)
         self._bus.publish(self._peer_event(session, "connected"))
         self.people.tell_clash(person, again=True)
         if before is None:
             self._bus.publish(self.joined(person))
+        await self.online_parts.mesh.entered(session)
+        await self._joining.entered(session)
         await self.online_parts.shares.entered(session)
 
     async def left(self, session: "Session", reason: str) -> None:
@@ -427,7 +510,7 @@ class Node:
         linked = [
             session
             for session in self._online.peers.sessions()
-            if session is not source and session.peer in chains.members
+            if session is not source and self._online.mesh.shares(chains, session.peer)
         ]
         # By the transcript: at random, and the same links for as long as they last.
         for session in sorted(linked, key=lambda session: session.transcript)[:MESH_LINKS]:
@@ -435,11 +518,21 @@ class Node:
 
     # -- invites -------------------------------------------------------------------------------
 
-    async def invite(self, room: str | None = None, *, expires_s: float = 86_400) -> Invitation:
-        """A one-time invite to talk with us. Raises errors.BadInput, errors.Error."""
+    async def invite(
+        self, room: str | None = None, *, expires_s: float = 86_400, ask: bool = False
+    ) -> Invitation:
+        """A one-time invite to talk with us, and into `room`, at once or (`ask`) when approved.
+
+        Raises errors.BadInput, errors.Refused `not-a-member`, errors.Error.
+        """
+        group = None
         if room is not None:
-            await self.room(room)
-        return Invitation(self, await self.online_parts.invites.create(expires_s))
+            key = (await self.room(room)).key
+            self.moderation.check_member(key)
+            group = self._groups.get(key)
+        into = (group.room, ask) if group is not None else None
+        invite = await self.online_parts.invites.create(expires_s, into)
+        return Invitation(self, invite, group.room if group is not None else None)
 
     async def withdraw(self, invite_id: str) -> None:
         """Make an open invite worthless. Raises errors.Refused `invite-unknown`."""
@@ -463,16 +556,39 @@ class Node:
         *,
         timeout: float | None = None,
         on_event: Callable[[events.Event], None] | None = None,
-    ) -> events.Joined:
+        approval: bool = True,
+    ) -> events.Joined | events.Pending:
         """Go to whoever made this invite; `on_event` hears of a reply blob to paste back.
 
-        Raises errors.BadInput, errors.Refused, errors.Unreachable.
+        Where an invite leads into a room whose members have to approve, waits for that, or
+        (`approval=False`) until they are asked. Raises errors.BadInput, errors.Unreachable,
+        errors.Refused, `join-denied` among them.
         """
         tell = on_event or self._bus.publish
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         session = await self.online_parts.invites.join(blob, timeout, tell)
         if on_event is not None and (clash := self.people.name_clash(session.peer)) is not None:
             on_event(clash)
-        return self.joined(session.peer)
+        if not self._joining.is_expected(session.peer):
+            return self.joined(session.peer)
+        outcome = await self._let_in(session, deadline)
+        if isinstance(outcome, events.Pending) and approval:
+            tell(outcome)
+            outcome = await self._let_in(session, deadline)
+        return outcome
+
+    async def _let_in(
+        self, session: "Session", deadline: float | None
+    ) -> events.Joined | events.Pending:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._joining.outcome(session.peer)
+        except TimeoutError:
+            raise errors.Unreachable(
+                "not-approved",
+                "nobody has let you in yet",
+                "it goes on in the background while p2pchat up runs; see p2pchat rooms",
+            ) from None
 
     def joined(self, person: bytes, *, invite: str | None = None) -> events.Joined:
         """The event for the room of two with `person`."""
@@ -484,23 +600,67 @@ class Node:
             invite=invite,
         )
 
+    async def came(self, person: bytes, invite_id: bytes) -> events.Joined | events.JoinRequest:
+        """Somebody came by an invite of ours: into its room, or asking to be let in."""
+        into = await self._database.read(lambda tx: invite_room(tx, invite_id))
+        group = self._groups.get(into[0]) if into is not None else None
+        if group is None:
+            return self.joined(person, invite=invite_id.hex())
+        if person in group.members:
+            return events.Joined(
+                room=id_text(group.room),
+                name=self.name_of(person),
+                members=sorted(map(id_text, group.members)),
+                kind="group",
+                invite=invite_id.hex(),
+            )
+        return events.JoinRequest(
+            room=id_text(group.room), peer=id_text(person), name=self.name_of(person)
+        )
+
     # -- rooms ---------------------------------------------------------------------------------
 
     async def rooms(self) -> list[events.RoomRow]:
-        return [await self._row(chains) for chains in self._rooms.all()]
+        """All rooms; of two, those with people we know from rooms only once anything is said."""
+        met = {
+            person
+            for chains in self._rooms.all()
+            if isinstance(chains, Group)
+            for person in chains.members
+        }
+        shown = [
+            chains
+            for chains in self._rooms.all()
+            if isinstance(chains, Group)
+            or chains.total
+            or not met & (chains.members - {self.identity.person})
+        ]
+        rows = [await self._row(chains) for chains in shown]
+        return rows + [
+            events.RoomRow(
+                room=id_text(join.room), name=join.name, kind="group", members=0, state="pending"
+            )
+            for join in self._joining.pending()
+            if join.room is not None and self._rooms.get(join.room) is None
+        ]
 
     async def _row(self, chains: Chains) -> events.RoomRow:
         newest = await self._rooms.history(chains.room, last=1, since_s=None, kinds=(MESSAGE,))
-        return events.RoomRow(
+        row = events.RoomRow(
             room=id_text(chains.room),
             name=self._room_name(chains),
-            kind="direct",
+            kind="group" if isinstance(chains, Group) else "direct",
             members=len(chains.members),
             entries=chains.total,
             time=newest[0].time if newest else None,
         )
+        if not isinstance(chains, Group):
+            return row
+        return msgspec.structs.replace(row, **self.moderation.details(chains))
 
     def _room_name(self, chains: Chains) -> str:
+        if isinstance(chains, Group):
+            return self.moderation.name_of(chains)
         others = [person for person in chains.members if person != self.identity.person]
         return ", ".join(self.name_of(person) for person in others) or self.name
 
@@ -514,22 +674,29 @@ class Node:
 
         Raises errors.BadInput: `room-unknown`, `room-ambiguous`.
         """
-        wanted = reference.removeprefix("@").strip()
+        wanted, direct = reference.removeprefix("@").strip(), reference.startswith("@")
         named, called, prefixed = [], [], []
         for chains in self._rooms.all():
+            if direct and isinstance(chains, Group):
+                continue
             if self._room_name(chains) == wanted:
                 named.append(chains)
-            elif self._own_name(chains) == wanted:
+            elif not isinstance(chains, Group) and self._own_name(chains) == wanted:
                 called.append(chains)
-            keys = [chains.room, *(chains.members - {self.identity.person})]
+            others = chains.members - {self.identity.person}
+            keys = [chains.room] if isinstance(chains, Group) else [chains.room, *others]
             if len(wanted) >= 4 and any(id_text(key).startswith(wanted) for key in keys):
                 prefixed.append(chains)
-        found = named or called or prefixed
+        # Who has the name of a room is meant by @NAME alone.
+        groups = [chains for chains in named if isinstance(chains, Group)]
+        found = groups or named or called or prefixed
+        if not found and direct:
+            found = [await self._direct(self.people.find(wanted))]
         if not found:
             raise errors.BadInput(
                 "room-unknown",
                 f"there is no room named {printable(reference)!r}",
-                "p2pchat rooms lists them; p2pchat invite makes a new one",
+                "p2pchat rooms lists them; p2pchat room create NAME and p2pchat invite make one",
             )
         if len(found) > 1:
             raise errors.BadInput(
@@ -539,13 +706,62 @@ class Node:
             )
         return Room(self, self._rooms, found[0].room, self._room_name(found[0]))
 
+    async def _direct(self, person: bytes) -> Chains:
+        """The room of two with somebody we know, made if it is not there."""
+        room = await self._database.write(lambda tx: self._rooms.create_direct(tx, person))
+        return self._rooms.opened(room, (self.identity.person, person))
+
+    async def create_room(self, name: str) -> Room:
+        """A new room of many, with us as its only member and admin. Raises errors.BadInput."""
+        group = await self.moderation.create(name)
+        return Room(self, self._rooms, group.room, self._room_name(group))
+
+    async def forget(self, room: str) -> None:
+        """Delete all that is here of a room of many that we left.
+
+        Raises errors.Refused `still-a-member`, errors.BadInput `room-unknown`, `room-direct`.
+        """
+        found = await self.room(room)
+        await self.moderation.forget(found.group())
+        if self._online is not None:
+            for session in self._online.peers.sessions():
+                session.drop(found.key)
+
+    def group(self, room: bytes) -> Group:
+        """The room of many with this id. Raises errors.BadInput `room-direct`."""
+        group = self._groups.get(room)
+        if group is None:
+            raise errors.BadInput(
+                "room-direct",
+                "this is a conversation of two",
+                "make a room with p2pchat room create NAME",
+            )
+        return group
+
+    async def requests(self, room: bytes) -> list[events.JoinRequest]:
+        """Who asks to be let into a room of many."""
+        group = self._groups.get(room)
+        waiting = await self._joining.waiting(group) if group is not None else []
+        return [
+            events.JoinRequest(
+                room=id_text(room),
+                peer=id_text(request.person),
+                name=request.certificate.safe_name(),
+            )
+            for request in waiting
+        ]
+
     def members_of(self, room: bytes) -> list[events.Member]:
         chains = self._rooms.get(room)
         assert chains is not None
         return self.people.members(chains, self.online())
 
     async def write(self, room: bytes, kind: int, body: msgspec.Struct) -> Entry:
-        """Write an entry of ours; on disk when this returns."""
+        """Write an entry of ours; on disk when this returns.
+
+        Raises errors.Refused `not-a-member`.
+        """
+        self.moderation.check_member(room)
         chains = self._rooms.get(room)
         assert chains is not None
         others = [

@@ -17,6 +17,8 @@ from p2pchat.core.handshake import Established, Handshake, Proven, Refused, Term
 from p2pchat.core.identity import Certificate, Identity, Random, derive, id_text
 from p2pchat.core.machine import Close, Output
 from p2pchat.core.reconcile import (
+    Contests,
+    Declined,
     Forked,
     Load,
     PeerHas,
@@ -27,15 +29,12 @@ from p2pchat.core.reconcile import (
 from p2pchat.core.wire import (
     BadFrame,
     Bye,
-    Fork,
-    Have,
-    Heads,
-    Level,
-    Run,
+    Denied,
+    Pending,
     Signal,
-    Summary,
+    SignedAct,
     Swarm,
-    Want,
+    Welcome,
 )
 from p2pchat.core.wire import decode as decode_frame
 from p2pchat.core.wire import encode as encode_frame
@@ -91,6 +90,9 @@ class Hub(Protocol):
     def progressed(self, session: "Session", fact: Progress) -> None: ...
     async def forked(self, session: "Session", fact: Forked) -> None: ...
     async def signalled(self, session: "Session", frame: Signal | Swarm) -> None: ...
+    async def contested(self, session: "Session", fact: Contests) -> None: ...
+    async def declined(self, session: "Session", fact: Declined) -> None: ...
+    async def invited(self, session: "Session", frame: Welcome | Pending | Denied) -> None: ...
     async def entered(self, session: "Session") -> None: ...
     async def left(self, session: "Session", reason: str) -> None: ...
 
@@ -145,6 +147,21 @@ class Session:
                 self.reconcile.push(part[0].header.room, part)
         yield from self.reconcile.outputs()
 
+    def part(self, chains: Chains) -> None:
+        """The peer is no member of this room any more."""
+        self.reconcile.close(chains)
+        self._runner.wake()
+
+    def drop(self, room: bytes) -> None:
+        """We do not have this room any more."""
+        self.reconcile.drop(room)
+        self._runner.wake()
+
+    def contest(self, room: bytes, acts: Sequence[SignedAct]) -> None:
+        """Show acts of membership that stand in no chain that the peer takes."""
+        self.reconcile.contest(room, acts)
+        self._runner.wake()
+
     def compare(self, room: bytes) -> None:
         self.reconcile.compare(room)
         self._runner.wake()
@@ -154,7 +171,7 @@ class Session:
         self.reconcile.prove(room, proof)
         self._runner.wake()
 
-    async def send(self, frame: Signal | Swarm) -> None:
+    async def send(self, frame: Signal | Swarm | Welcome | Pending | Denied) -> None:
         """Best effort: a link that just died takes the frame with it."""
         try:
             await self._link.send(encode_frame(frame))
@@ -206,8 +223,8 @@ class Session:
                     await self.close("bad-frame")
                     return "bad-frame"
                 match frame:
-                    case Summary() | Heads() | Want() | Run() | Have() | Fork() | Level():
-                        self.reconcile.receive(frame)
+                    case Welcome() | Pending() | Denied():
+                        await self._hub.invited(self, frame)
                     case Signal() | Swarm():
                         await self._hub.signalled(self, frame)
                     case Bye(code):
@@ -215,6 +232,8 @@ class Session:
                         return code
                     case None:
                         pass
+                    case _:
+                        self.reconcile.receive(frame)
             await self._runner.flush()
             if self.reconcile.next_timer() != due:
                 self._runner.wake()
@@ -232,6 +251,10 @@ class Session:
                 self._hub.progressed(self, fact)
             case Forked():
                 await self._hub.forked(self, fact)
+            case Contests():
+                await self._hub.contested(self, fact)
+            case Declined():
+                await self._hub.declined(self, fact)
 
 
 class Peers:
@@ -296,6 +319,31 @@ class Peers:
             if lower
             else self.serve(slot, purpose)
         )
+
+    def meet(
+        self, secret: bytes, person: bytes | None, met: Callable[[Proven], Awaitable[None]]
+    ) -> list[Registration]:
+        """Find whoever else has `secret`: look for `person`, or (None) wait for anybody.
+
+        `met` puts whoever it is on disk, before the link is told that it stands.
+        """
+        slot = SlotKeys.derive(contact_slot(secret))
+
+        async def admit(proven: Proven) -> str | None:
+            await met(proven)
+            return None
+
+        def settled(outcome: "Session | Exception") -> None:
+            if isinstance(outcome, Exception):
+                _log.info("nobody met", extra={"why": str(outcome)})
+
+        def purpose(via: str) -> Purpose:
+            role = "b" if person is None else "a"
+            return Purpose(role, contact_psk(secret), person, via, admit, settled)
+
+        if person is None:
+            return self.serve(slot, purpose)
+        return self.seek(slot, purpose, wanted=lambda: self.session(person) is None)
 
     def forget(self, person: bytes) -> None:
         for registration in self._registrations.pop(person, []):

@@ -6,15 +6,16 @@ the one known under it is told as an event and marked wherever it is shown. Link
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from p2pchat import errors, events
 from p2pchat.core import proof
 from p2pchat.core.chain import Chains
 from p2pchat.core.colour import colour
 from p2pchat.core.entry import DEVICE, Entry
+from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Identity, id_text
 from p2pchat.core.names import Claim, Rank, clashes, skeleton
 from p2pchat.core.safety import safety_number
@@ -105,6 +106,19 @@ class People:
         self._changed()
         return self._contacts.get(certificate.person)
 
+    async def meet(self, certificate: Certificate, secret: bytes) -> Contact | None:
+        """Make a member of a room of ours a contact; None if it is one, or blocked."""
+        if certificate.person in self._contacts or self.blocked(certificate.person):
+            return None
+
+        def write(tx: Connection) -> list[Contact]:
+            contacts.meet(tx, certificate, secret, self._wall())
+            return contacts.all_contacts(tx)
+
+        self._contacts = {row.person: row for row in await self._database.write(write)}
+        self._changed()
+        return self._contacts[certificate.person]
+
     # -- names ---------------------------------------------------------------------------------
 
     def _known(self) -> Iterator[bytes]:
@@ -146,13 +160,13 @@ class People:
     def _mark(self, person: bytes) -> Mark:
         return self._marks.get(person, _NOTHING)
 
-    def find(self, reference: str) -> bytes:
-        """Whom an alias, a name or the beginning of an id means.
+    def find(self, reference: str, among: Set[bytes] | None = None) -> bytes:
+        """Whom an alias, a name or the beginning of an id means, of all or `among` some.
 
         Raises errors.BadInput: `peer-unknown`, `peer-ambiguous`.
         """
         wanted = reference.strip().removeprefix("@")
-        known = list(self._known())
+        known = list(self._known()) if among is None else sorted(among)
         shown = printable(reference)
         found = [person for person in known if wanted and self._mark(person).alias == wanted]
         found = found or [person for person in known if self.own_name(person) == wanted]
@@ -253,7 +267,7 @@ class People:
             path=session.path if session else None,
             verified=self.verified(person),
             forked=any(person in self._rooms.forked(chains.room) for chains in self._rooms.all()),
-            last_seen=events.rfc3339(contact.last_seen) if contact else None,
+            last_seen=events.rfc3339(contact.last_seen) if contact and contact.last_seen else None,
             how=mark.how,
             place=mark.place or None,
             own_name=self.own_name(person) if mark.alias else None,
@@ -280,6 +294,7 @@ class People:
                     name=self.name_of(person),
                     online=id_text(person) in online or person == own,
                     me=person == own,
+                    role=_role(chains, person),
                     forked=person in forked,
                     verified=self.verified(person),
                     blocked=self.blocked(person),
@@ -414,6 +429,12 @@ class People:
                 me=word.subject == own,
             )
         )
+
+
+def _role(chains: Chains, person: bytes) -> Literal["admin", "member"] | None:
+    if not isinstance(chains, Group):
+        return None
+    return "admin" if chains.membership.is_admin(person) else "member"
 
 
 _NOTHING = Mark()

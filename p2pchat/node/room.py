@@ -9,8 +9,10 @@ import msgspec
 from p2pchat import errors, events
 from p2pchat.core.bounds import TEXT_BYTES_MAX
 from p2pchat.core.entry import MESSAGE, Entry, MessageBody
+from p2pchat.core.group import Group
 from p2pchat.core.identity import id_text
 from p2pchat.node.bus import Subscription
+from p2pchat.node.moderation import Moderation
 from p2pchat.node.rooms import Rooms
 
 __all__ = ["Room"]
@@ -20,6 +22,10 @@ class _Node(Protocol):
     @property
     def peer_id(self) -> str: ...
     def online(self) -> set[str]: ...
+    @property
+    def moderation(self) -> Moderation: ...
+    def group(self, room: bytes) -> Group: ...
+    async def requests(self, room: bytes) -> list[events.JoinRequest]: ...
     def members_of(self, room: bytes) -> list[events.Member]: ...
     def holders(self, room: bytes, entry: Entry) -> set[str]: ...
     async def write(self, room: bytes, kind: int, body: msgspec.Struct) -> Entry: ...
@@ -74,6 +80,50 @@ class Room:
 
     async def members(self) -> list[events.Member]:
         return self._node.members_of(self.key)
+
+    # -- of rooms of many: all raise errors.BadInput `room-direct` elsewhere -------------------
+
+    def group(self) -> Group:
+        return self._node.group(self.key)
+
+    async def requests(self) -> list[events.JoinRequest]:
+        """Who asks to be let in."""
+        return await self._node.requests(self.key)
+
+    async def approve(self, reference: str) -> events.Member:
+        """Let somebody in who asked.
+
+        Raises errors.Refused: `not-a-member`, `not-allowed`; errors.BadInput: `request-unknown`,
+        `peer-ambiguous`.
+        """
+        return await self._node.moderation.approve(self.group(), reference)
+
+    async def deny(self, reference: str) -> events.JoinRequest:
+        """Turn somebody away who asked. Raises as `approve`."""
+        return await self._node.moderation.deny(self.group(), reference)
+
+    async def remove(self, reference: str) -> None:
+        """Make somebody no member any more. Only admins may.
+
+        Raises errors.Refused: `not-a-member`, `not-allowed`; errors.BadInput: `peer-unknown`,
+        `peer-ambiguous`.
+        """
+        await self._node.moderation.remove(self.group(), reference)
+
+    async def set_role(self, reference: str, role: str) -> events.Member:
+        """Make somebody `admin` or `member`. Raises as `remove`."""
+        return await self._node.moderation.set_role(self.group(), reference, role)
+
+    async def set(self, key: str, value: str) -> None:
+        """Change `name`, `topic`, `admit`, `history` or `timer`.
+
+        Raises errors.Refused as `remove`; errors.BadInput: `setting-unknown`, `setting-value`.
+        """
+        await self._node.moderation.set(self.group(), key, value)
+
+    async def leave(self) -> None:
+        """Be no member any more. Raises errors.Refused `not-a-member`."""
+        await self._node.moderation.leave(self.group())
 
     async def delivered(
         self, message_id: str, *, timeout: float = 30

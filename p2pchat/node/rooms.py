@@ -6,7 +6,7 @@ is loaded anew.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,7 @@ from p2pchat.core.colour import colour
 from p2pchat.core.entry import (
     DEVICE,
     EPOCH,
+    GRANT,
     MESSAGE,
     SHARE,
     Entry,
@@ -27,11 +28,12 @@ from p2pchat.core.entry import (
     ShareBody,
     chain_id,
 )
+from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_range, id_text
 from p2pchat.core.reconcile import Append, Forked, Load
-from p2pchat.core.sealing import seal_epoch
 from p2pchat.events import Event, Message, Share, rfc3339
-from p2pchat.store import journal, meta, rooms, search
+from p2pchat.node import prologue
+from p2pchat.store import groups, journal, meta, rooms, search
 from p2pchat.store.database import Connection, Database
 from p2pchat.text import printable
 
@@ -84,8 +86,11 @@ class Rooms:
         """entries that came before their epoch's key, by epoch"""
         self._forgotten = False
         """Whether some of those were not kept."""
-        self._saving = asyncio.Lock()
+        self.saving = asyncio.Lock()
+        """held while accepted entries go to disk, in order, and what follows from them is done"""
         self.listeners: list[Listener] = []
+        self.judge: Callable[[Group], Awaitable[None]]
+        """Does what new acts of membership ask for."""
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -97,6 +102,8 @@ class Rooms:
         self._rooms, self._clock.last = await self._database.read(read)
 
     def _load_room(self, tx: Connection, room: bytes) -> Chains:
+        if rooms.kind(tx, room) == "group":
+            return groups.load(tx, room)
         chains = Chains(room, frozenset(rooms.members(tx, room)))
         for row in journal.heads(tx, room):
             chains.restore(row.chain, Head(row.seq, row.id, row.device, row.time))
@@ -141,6 +148,16 @@ class Rooms:
         """The room is in the store: hold it from now on."""
         return self._rooms.setdefault(room, Chains(room, frozenset(members)))
 
+    def opened_group(self, room: bytes) -> Group:
+        """The room of many is in the store: hold it from now on."""
+        group = self._rooms.setdefault(room, Group(room))
+        assert isinstance(group, Group)
+        return group
+
+    def forgotten(self, room: bytes) -> None:
+        """The room is not in the store any more."""
+        del self._rooms[room]
+
     # -- writing -------------------------------------------------------------------------------
 
     async def write(
@@ -151,37 +168,44 @@ class Rooms:
         `peers`: certificates of the other members, for a first epoch.
         """
         chains = self._rooms[room]
-        entries = self._prologue(chains, peers)
-        epoch = chains.writing_epoch() or b""
-        entries.append(self._own(chains, kind, body, epoch))
-        await self._append([Append(room, tuple(entries))], None)
+        own, began = self.own(chains), chains.seq(self.own_chain(room)) >= 0
+        if isinstance(chains, Group):
+            entries = [
+                *prologue.introduce(chains, own, self.identity(), began=began),
+                *prologue.keys(chains, own, self.identity(), self._random, self.now_ms()),
+            ]
+        else:
+            entries = list(
+                prologue.direct(chains, own, self.identity(), peers, self._random, began=began)
+            )
+        entries.append(own(kind, body, chains.writing_epoch() or b""))
+        await self.append([Append(room, tuple(entries))], None)
         return entries[-1]
 
-    def _prologue(self, chains: Chains, peers: Sequence[Certificate]) -> list[Entry]:
-        """Entries that must stand before the first message: who writes, and under which key."""
-        identity = self.identity()
-        entries: list[Entry] = []
-        known = chains.certificates.get(identity.device)
-        if chains.seq(self.own_chain(chains.room)) < 0 or known != identity.certificate:
-            entries.append(self._own(chains, DEVICE, identity.certificate, b""))
-            chains.certify(identity.certificate)
-        if chains.writing_epoch() is None:
-            key = self._random(32)
-            epoch, body = seal_epoch(chains.room, key, [identity.certificate, *peers], [])
-            entries.append(self._own(chains, EPOCH, body, epoch))
-            chains.epochs[epoch] = key
-        return entries
+    def own(self, chains: Chains) -> prologue.Own:
+        """What writes our next entry there; the caller commits it."""
 
-    def _own(self, chains: Chains, kind: int, body: msgspec.Struct, epoch: bytes) -> Entry:
-        return chains.write(
-            self.identity(),
-            self._incarnation,
-            time=self._clock.next(self._wall()),
-            kind=kind,
-            body=body,
-            random=self._random,
-            epoch=epoch,
-        )
+        def write(
+            kind: int,
+            body: msgspec.Struct,
+            epoch: bytes = b"",
+            after: tuple[bytes, ...] | None = None,
+        ) -> Entry:
+            return chains.write(
+                self.identity(),
+                self._incarnation,
+                time=self._clock.next(self._wall()),
+                kind=kind,
+                body=body,
+                random=self._random,
+                epoch=epoch,
+                after=after,
+            )
+
+        return write
+
+    def now_ms(self) -> int:
+        return int(self._wall() * 1000)
 
     # -- taking in -----------------------------------------------------------------------------
 
@@ -189,24 +213,18 @@ class Rooms:
         """Put what links' machines accepted on disk, up to what this one did."""
         appends = [record for record in records if isinstance(record, Append)]
         rooms = {append.room for append in appends}
-        if self._saving.locked() or any(self._rooms[room].unsaved for room in rooms):
+        if self.saving.locked() or any(self._rooms[room].unsaved for room in rooms):
             # Cancelled or not, it is done, and so is what follows from it.
             await asyncio.shield(self._save(rooms, appends, source))
 
     async def _save(self, rooms: set[bytes], own: Sequence[Append], source: object) -> None:
         # One at a time: runs of one chain come by several links, and fit only in order.
-        async with self._saving:
-            appends: list[Append] = []
+        async with self.saving:
+            await self.flush(rooms, own, source)
             for room in rooms:
-                chains = self._rooms[room]
-                appends += [Append(room, entries) for entries in chains.unsaved]
-                chains.unsaved.clear()
-            wall = self._wall()
-            for append in appends:
-                for entry in append.entries:
-                    self._clock.witness(entry.header.time, wall)
-            if appends:
-                await self._append(appends, source if all(one in own for one in appends) else None)
+                chains = self._rooms.get(room)
+                if isinstance(chains, Group) and chains.moved:
+                    await self.judge(chains)
             for append in own:
                 last = append.entries[-1] if append.entries else None
                 if last and self._rooms[append.room].seq(last.chain) < last.header.seq:
@@ -215,15 +233,32 @@ class Rooms:
                         "internal", "the journal moved meanwhile", "run the command again"
                     )
 
-    async def _append(self, appends: Sequence[Append], source: object) -> None:
+    async def flush(
+        self, rooms: set[bytes], own: Sequence[Append] = (), source: object = None
+    ) -> None:
+        """Commit what was accepted; `saving` is held."""
+        appends: list[Append] = []
+        for room in rooms:
+            chains = self._rooms[room]
+            appends += [Append(room, entries) for entries in chains.unsaved]
+            chains.unsaved.clear()
+        wall = self._wall()
+        for append in appends:
+            for entry in append.entries:
+                self._clock.witness(entry.header.time, wall)
+        if appends:
+            await self.append(appends, source if all(one in own for one in appends) else None)
+
+    async def append(self, appends: Sequence[Append], source: object) -> None:
         epochs: list[tuple[bytes, bytes, bytes]] = []
         for append in appends:
             chains = self._rooms[append.room]
             for entry in append.entries:
-                if entry.header.kind == EPOCH:
-                    epoch = chains.open_epoch(entry, self.identity())
-                    if epoch is not None:
-                        epochs.append((append.room, epoch, chains.epochs[epoch]))
+                if entry.header.kind in (EPOCH, GRANT):
+                    epochs += [
+                        (append.room, epoch, chains.epochs[epoch])
+                        for epoch in self._opened_by(chains, entry)
+                    ]
 
         texts = [(append.room, self._texts(append.entries)) for append in appends]
         texts += [(room, self._texts(self._sealed.get(epoch, []))) for room, epoch, _ in epochs]
@@ -250,6 +285,13 @@ class Rooms:
         for _, epoch, _ in epochs:
             for entry in self._sealed.pop(epoch, []):
                 self._show(entry)
+
+    def _opened_by(self, chains: Chains, entry: Entry) -> Sequence[bytes]:
+        ours = entry.header.device == self.identity().device
+        if ours and entry.header.epoch in chains.epochs:
+            # We have made that key, or passed it on, and hold it since.
+            return [entry.header.epoch]
+        return chains.open_epochs(entry, self.identity())
 
     def _committed(self, append: Append, source: object) -> None:
         for listener in self.listeners:

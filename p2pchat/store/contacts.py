@@ -7,7 +7,7 @@ import msgspec
 from p2pchat.core.identity import Certificate
 from p2pchat.store.database import Connection
 
-__all__ = ["Contact", "all_contacts", "put", "seen"]
+__all__ = ["Contact", "all_contacts", "meet", "put", "seen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,16 @@ def put(tx: Connection, certificate: Certificate, secret: bytes | None, now: flo
         " SET certificate = ?2, secret = ?3, last_seen = ?4",
         (person, encoded, secret, now),
     )
+
+
+def meet(tx: Connection, certificate: Certificate, secret: bytes, now: float) -> bool:
+    """Add a contact by a secret that no invite made; whether it was none. Not seen yet: 0."""
+    cursor = tx.execute(
+        "INSERT OR IGNORE INTO contacts (person, certificate, secret, created, last_seen)"
+        " VALUES (?, ?, ?, ?, 0)",
+        (certificate.person, _encode(certificate), secret, now),
+    )
+    return bool(cursor.rowcount)
 
 
 def seen(tx: Connection, person: bytes, now: float) -> None:

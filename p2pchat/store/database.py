@@ -25,7 +25,7 @@ T = TypeVar("T")
 Connection = Any
 """A sqlcipher3 connection (the package ships no types)."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _JOINED_MAX = 256
 """Writes in one transaction: enough to share an fsync, few enough that none waits long."""
 _BUSY_S = 10.0

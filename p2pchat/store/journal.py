@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2pchat.core.clock import stamp
-from p2pchat.core.entry import Entry, parse_header
+from p2pchat.core.entry import Entry, is_act, parse_header
 from p2pchat.core.timeline import Node, Timeline
 from p2pchat.errors import BadInput, Error
 from p2pchat.store.database import Connection
@@ -14,6 +14,7 @@ __all__ = [
     "COLUMNS",
     "HeadRow",
     "Web",
+    "acts",
     "after",
     "append",
     "between",
@@ -211,6 +212,9 @@ def run(
         found.append(entry)
         if entry.signature is not None:
             signed = len(found)
+            if is_act(entry.header.kind):
+                # It may have to stand alone one day, by its own signature.
+                break
     return found[:signed]
 
 
@@ -232,6 +236,17 @@ def of_kind(tx: Connection, room: bytes, kind: int) -> list[Entry]:
         f"SELECT {COLUMNS} FROM entries WHERE room = ? AND kind = ?"  # noqa: S608
         " ORDER BY eff, chain_id, seq",
         (room, kind),
+    )
+    return list(entries_of(rows))
+
+
+def acts(tx: Connection, room: bytes, chain: bytes | None = None) -> list[Entry]:
+    """Entries that make membership, of all chains or one."""
+    where, values = ("AND chain_id = ?", (chain,)) if chain is not None else ("", ())
+    rows = tx.execute(
+        f"SELECT {COLUMNS} FROM entries"  # noqa: S608
+        f" WHERE room = ? AND kind BETWEEN 16 AND 31 AND kind != 22 {where} ORDER BY chain_id, seq",
+        (room, *values),
     )
     return list(entries_of(rows))
 

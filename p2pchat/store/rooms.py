@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from p2pchat.store.database import Connection
 
-__all__ = ["RoomRow", "add", "add_epoch", "all_rooms", "epochs", "members"]
+__all__ = ["RoomRow", "add", "add_epoch", "all_rooms", "epochs", "kind", "members"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,12 @@ def add(
 def all_rooms(tx: Connection) -> list[RoomRow]:
     rows = tx.execute("SELECT room, kind, name, created FROM rooms ORDER BY created, room")
     return [RoomRow(*row) for row in rows]
+
+
+def kind(tx: Connection, room: bytes) -> str:
+    """`direct` or `group`."""
+    row = tx.execute("SELECT kind FROM rooms WHERE room = ?", (room,)).fetchone()
+    return str(row[0])
 
 
 def members(tx: Connection, room: bytes) -> list[bytes]:

@@ -9,7 +9,7 @@ from p2pchat.errors import BadInput
 from p2pchat.store import journal, meta
 from p2pchat.store.database import Connection
 
-__all__ = ["add", "clear", "complete", "find", "mark", "query"]
+__all__ = ["add", "clear", "complete", "find", "mark", "query", "remove"]
 
 _TERMS_MAX = 32
 _TERM = re.compile(r'"([^"]*)"?|(\S+)')
@@ -50,6 +50,14 @@ def add(tx: Connection, room: bytes, texts: Iterable[tuple[bytes, str]]) -> None
         if (number := tx.execute("SELECT number FROM entries WHERE id = ?", (id_,)).fetchone())
     ]
     tx.executemany("INSERT OR REPLACE INTO words (rowid, text, place) VALUES (?, ?, ?)", rows)
+
+
+def remove(tx: Connection, ids: Iterable[bytes]) -> None:
+    """Forget the words of these entries; to be called while they are there."""
+    tx.executemany(
+        "DELETE FROM words WHERE rowid = (SELECT number FROM entries WHERE id = ?)",
+        [(id_,) for id_ in ids],
+    )
 
 
 def find(

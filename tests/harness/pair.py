@@ -86,7 +86,7 @@ class Journal:
         if isinstance(result, Accepted):
             self.keep(result.entries)
             for entry in result.entries:
-                self.chains.open_epoch(entry, self.identity)
+                self.chains.open_epochs(entry, self.identity)
         return result
 
     def run(self, load: Load, most: int = 7) -> list[Entry]:
@@ -126,7 +126,7 @@ class Meeting:
                             self.sides[index].keep(entries)
                             for entry in entries:
                                 side = self.sides[index]
-                                side.chains.open_epoch(entry, side.identity)
+                                side.chains.open_epochs(entry, side.identity)
                         case Send(frame):
                             self.bytes += len(frame)
                             self.wires[index].append(frame)

@@ -232,12 +232,13 @@ async def test_an_older_schema_is_brought_up_to_date(
     await first.aclose()
     migrations = tmp_path / "sql" / "migrations"
     migrations.mkdir(parents=True)
-    (migrations / "04-old.sql").write_text("CREATE TABLE not_again (x) STRICT;")
-    (migrations / "06-then.sql").write_text("ALTER TABLE added ADD COLUMN y TEXT;")
-    (migrations / "05-first.sql").write_text("CREATE TABLE added (x TEXT) STRICT;")
+    now = module.SCHEMA_VERSION
+    (migrations / f"{now:02}-old.sql").write_text("CREATE TABLE not_again (x) STRICT;")
+    (migrations / f"{now + 2:02}-then.sql").write_text("ALTER TABLE added ADD COLUMN y TEXT;")
+    (migrations / f"{now + 1:02}-first.sql").write_text("CREATE TABLE added (x TEXT) STRICT;")
     (migrations / "README.md").write_text("not SQL")
     monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
-    monkeypatch.setattr(module, "SCHEMA_VERSION", 6)
+    monkeypatch.setattr(module, "SCHEMA_VERSION", now + 2)
     second = await Database.open(path, key)
     columns = await second.read(lambda tx: tx.execute("PRAGMA table_info(added)").fetchall())
     assert [row[1] for row in columns] == ["x", "y"]

@@ -68,7 +68,7 @@ def make() -> dict[str, Any]:
     [epoch] = journal.chains.epochs.items()
     answers = Journal(bob, members, 2)
     answers.take(entries)
-    answers.chains.open_epoch(entries[1], bob)
+    answers.chains.open_epochs(entries[1], bob)
     answers.chains.certify(bob.certificate)
     answer = [answers._write(DEVICE, bob.certificate, b""), answers.say("hello yourself")]
     last = entries[-1]

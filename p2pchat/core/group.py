@@ -1,0 +1,355 @@
+"""The chains of a room of many, whose members come and go (docs/protocol.md, 8: Rooms of many).
+
+Adds to `Chains` who may write up to where, by the acts of membership, and under which key. What a
+removal makes void is taken out again (`excess`), what a removal that is undone gives back is asked
+for again (`lacking`); the store does the moving.
+"""
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, field
+
+import msgspec
+
+from p2pchat.core import sealing
+from p2pchat.core.acts import CREATE, Act, Admit, Create, Remove, is_sound
+from p2pchat.core.bounds import PARENTS_MAX
+from p2pchat.core.chain import Accepted, Chains, Head, Verdict
+from p2pchat.core.entry import (
+    DEVICE,
+    GRANT,
+    Entry,
+    EpochBody,
+    EpochLink,
+    GrantBody,
+    decode_body,
+    is_act,
+    signature_holds,
+    statement,
+)
+from p2pchat.core.identity import Certificate, Identity, signed_by
+from p2pchat.core.membership import Limit, Membership, Placed
+
+__all__ = ["EPOCH_AGE_MS", "Group"]
+
+EPOCH_AGE_MS = 7 * 86_400_000
+"""After this an admin who writes makes a new key: a stolen one shall not open all to come."""
+
+
+@dataclass(slots=True)
+class _Epoch:
+    """A key's history: who has it, and what came before."""
+
+    depth: int = 0
+    time: int = 0
+    persons: list[bytes] = field(default_factory=list)
+    """those whom it was made for, as the id commits to them"""
+    parents: tuple[bytes, ...] = ()
+    links: tuple[EpochLink, ...] = ()
+    holders: set[bytes] = field(default_factory=set)
+    """all people who were given it or gave it"""
+    prekeys: set[bytes] = field(default_factory=set)
+
+
+class Group(Chains):
+    """What this node knows of one room of many."""
+
+    def __init__(self, room: bytes) -> None:
+        super().__init__(room, frozenset())
+        self.membership = Membership(room)
+        self.admissions: dict[bytes, bytes] = {}
+        """chain -> id of the act that let its author begin it"""
+        self.moved = False
+        """Whether acts came since the node last looked."""
+        self.estranged = False
+        """Whether chains were declined before acts came that may speak for them."""
+        self._strangers: set[bytes] = set()
+        self._epochs: dict[bytes, _Epoch] = {}
+
+    # -- who belongs ---------------------------------------------------------------------------
+
+    @property
+    def members(self) -> Set[bytes]:
+        return self.membership.members.keys()
+
+    def person_of(self, chain: bytes) -> bytes | None:
+        """Who writes a chain that is known here."""
+        head = self.heads.get(chain)
+        certificate = self.certificates.get(head.device) if head else None
+        return certificate.person if certificate else None
+
+    def counts_to(self, chain: bytes) -> int | None:
+        if chain in self._strangers:
+            return self.seq(chain)
+        return self.limit(chain).seq if chain in self.heads else None
+
+    def in_order(self) -> Iterable[bytes]:
+        members = self.membership.members
+
+        def depth(chain: bytes) -> int:
+            standing = members.get(self.person_of(chain) or b"")
+            # Who is no member any more may have admitted others.
+            return standing.depth if standing else 0
+
+        return sorted(self.heads, key=depth)
+
+    def act(self, placed: Placed) -> None:
+        """An act that counts as far as it is entitled to, wherever it stands."""
+        self.membership.add([placed])
+        if isinstance(placed.act, Create | Admit):
+            certificate = placed.act.certificate
+            self.certificates.setdefault(certificate.device, certificate)
+        self.estranged = self.estranged or bool(self._strangers)
+        self._strangers.clear()
+        self.moved = True
+
+    def begun(self, entry: Entry) -> None:
+        """Remember how a chain began: `entry` is its first."""
+        self.admissions[entry.chain] = (
+            entry.id if entry.header.kind == CREATE else entry.header.after[0]
+        )
+
+    def placed(self, entry: Entry, author: bytes) -> Placed | None:
+        """The act that `entry` carries, None if it is none that is known and sound."""
+        body = decode_body(entry.header.kind, entry.body or b"")
+        if not isinstance(body, Act) or not is_sound(body):
+            return None
+        if isinstance(body, Create | Admit) and not body.certificate.holds():
+            return None
+        if isinstance(body, Remove) and not all(
+            signed_by(cut.device, statement(cut.id), cut.signature) for cut in body.cuts
+        ):
+            return None
+        return Placed(entry.id, entry.chain, entry.header.seq, author, body)
+
+    def certificates_of(self, persons: Set[bytes]) -> list[Certificate]:
+        """Of all their devices, in a fixed order."""
+        found = [one for one in self.certificates.values() if one.person in persons]
+        return sorted(found, key=lambda one: (one.person, one.device))
+
+    def limit(self, chain: bytes) -> Limit:
+        """Up to where a chain counts that is known here."""
+        person = self.person_of(chain)
+        assert person is not None
+        return self.membership.limit(person, self.admissions[chain], chain)
+
+    def excess(self) -> dict[bytes, Limit]:
+        """Chains of which we hold more than counts."""
+        found = {}
+        for chain, head in self.heads.items():
+            limit = self.limit(chain)
+            if limit.seq is not None and limit.seq < head.seq:
+                found[chain] = limit
+        return found
+
+    def shorten(self, chain: bytes, head: Head | None) -> None:
+        """What stood in `chain` after `head` is taken out."""
+        if head is None:
+            self.heads.pop(chain, None)
+        else:
+            self.heads[chain] = head
+        self._digest = None
+
+    # -- taking in -----------------------------------------------------------------------------
+
+    def _vet(self, chain: bytes, entries: Sequence[Entry]) -> Accepted | Verdict:
+        if any(is_act(entry.header.kind) for entry in entries[:-1]):
+            # Each act has to stand by its own signature, so a run ends with it.
+            return Verdict.BAD
+        first = entries[0]
+        certificates: list[Certificate] = []
+        for entry in entries:
+            if entry.header.seq == 0 and not _begins(entry):
+                return Verdict.BAD
+            if entry.header.kind in (DEVICE, CREATE):
+                certificate = _certificate(entry)
+                if certificate is None or certificate.device != first.header.device:
+                    return Verdict.BAD
+                certificates.append(certificate)
+        known = self.certificates.get(first.header.device)
+        author = certificates[0] if first.header.seq == 0 else known
+        if author is None or any(one.person != author.person for one in certificates):
+            return Verdict.BAD
+        last = self.placed(entries[-1], author.person)
+        if last is None and entries[-1].header.kind in _KNOWN_ACTS:
+            return Verdict.BAD
+        if first.header.seq == 0 and first.header.kind == CREATE:
+            # Nothing comes before it that could entitle to it.
+            entitled = Membership(self.room)
+            entitled.add([last] if last is not None else [])
+            if not entitled.members:
+                return Verdict.BAD
+        else:
+            under = first.header.after[0] if first.header.seq == 0 else self.admissions[chain]
+            limit = self.membership.limit(author.person, under, chain)
+            taken = _up_to(entries, limit)
+            if not taken:
+                self._strangers.add(chain)
+                return Verdict.STRANGER
+            if len(taken) < len(entries):
+                self._strangers.add(chain)
+                for certificate in certificates:
+                    self.certify(certificate)
+                if first.header.seq == 0:
+                    self.begun(first)
+                return Accepted(tuple(taken), beyond=True)
+        for certificate in certificates:
+            self.certify(certificate)
+        if first.header.seq == 0:
+            self.begun(first)
+        if last is not None:
+            self.act(last)
+        return Accepted(tuple(entries))
+
+    # -- keys ----------------------------------------------------------------------------------
+
+    def open_epochs(self, entry: Entry, identity: Identity) -> list[bytes]:
+        author = self.certificates.get(entry.header.device)
+        if author is None or not self.learn_epoch(entry, author.person):
+            return []
+        before = set(self.epochs)
+        id_, body = entry.header.epoch, decode_body(entry.header.kind, entry.body or b"")
+        assert isinstance(body, EpochBody | GrantBody)
+        if id_ not in self.epochs and self._epochs[id_].persons:
+            persons = self._epochs[id_].persons
+            key = sealing.open_recipients(self.room, id_, body.recipients, persons, identity)
+            if key is not None:
+                self.epochs[id_] = key
+        self._follow_links()
+        return [id_ for id_ in self.epochs if id_ not in before]
+
+    def learn_epoch(self, entry: Entry, author: bytes) -> bool:
+        """Note whom an EPOCH or a GRANT gives a key; whether it is one."""
+        header = entry.header
+        body = decode_body(header.kind, entry.body or b"")
+        if isinstance(body, EpochBody):
+            epoch = self._epochs.setdefault(header.epoch, _Epoch())
+            if not epoch.persons:
+                epoch.persons = [recipient.person for recipient in body.recipients]
+                epoch.parents = body.parents[:PARENTS_MAX]
+                epoch.links = body.links[:PARENTS_MAX]
+                epoch.time = header.time >> 16
+                self._deepen()
+        elif isinstance(body, GrantBody):
+            epoch = self._epochs.setdefault(header.epoch, _Epoch())
+        else:
+            return False
+        epoch.holders.add(author)
+        epoch.holders.update(recipient.person for recipient in body.recipients)
+        epoch.prekeys.update(recipient.prekey for recipient in body.recipients)
+        return True
+
+    def _deepen(self) -> None:
+        """Depths, by the parents that are known; a parent may come after its child."""
+        moved = True
+        while moved:
+            moved = False
+            for epoch in self._epochs.values():
+                depth = 1 + max(
+                    (self._epochs[one].depth for one in epoch.parents if one in self._epochs),
+                    default=-1,
+                )
+                # Circles are nobody's honest work; they end here.
+                if epoch.depth < depth <= len(self._epochs):
+                    epoch.depth, moved = depth, True
+
+    def _follow_links(self) -> None:
+        moved = True
+        while moved:
+            moved = False
+            for id_, key in list(self.epochs.items()):
+                for link in self._epochs[id_].links if id_ in self._epochs else ():
+                    earlier = self._epochs.get(link.epoch)
+                    if earlier is None or not earlier.persons or link.epoch in self.epochs:
+                        continue
+                    opened = sealing.open_link(self.room, id_, key, link, earlier.persons)
+                    if opened is not None:
+                        self.epochs[link.epoch], moved = opened, True
+
+    def writing_epoch(self) -> bytes | None:
+        """The key to write under: of those that members alone have, the deepest; then by id."""
+        usable = [
+            id_
+            for id_ in self.epochs
+            if id_ in self._epochs and self._epochs[id_].holders <= self.members
+        ]
+        return max(usable, key=lambda id_: (self._epochs[id_].depth, id_), default=None)
+
+    def tips(self) -> list[bytes]:
+        """Keys of ours that lead to all others: parents for the next one."""
+        named = {
+            parent
+            for id_ in self.epochs
+            if id_ in self._epochs
+            for parent in self._epochs[id_].parents
+        }
+        found = [id_ for id_ in self.epochs if id_ not in named]
+        return sorted(found, key=lambda id_: (self._depth(id_), id_), reverse=True)[:PARENTS_MAX]
+
+    def _depth(self, epoch: bytes) -> int:
+        return self._epochs[epoch].depth if epoch in self._epochs else 0
+
+    def without_key(self, epoch: bytes) -> list[Certificate]:
+        """Members' devices that have not been given this key."""
+        given = self._epochs[epoch].prekeys
+        return [one for one in self.certificates_of(self.members) if one.prekey not in given]
+
+    def is_old(self, epoch: bytes, now_ms: int) -> bool:
+        return now_ms - self._epochs[epoch].time > EPOCH_AGE_MS
+
+    # -- acts that stand alone -----------------------------------------------------------------
+
+    def contested(self, entry: Entry, certificate: Certificate) -> Placed | None:
+        """An act that came outside its chain, which a removal has cut; None if it is not sound."""
+        if (
+            not is_act(entry.header.kind)
+            or entry.header.room != self.room
+            or certificate.device != entry.header.device
+            or certificate.person not in self.membership.persons
+            or not certificate.holds()
+            or not signature_holds(entry)
+        ):
+            return None
+        return self.placed(entry, certificate.person)
+
+    def removals(self, person: bytes) -> list[bytes]:
+        """Ids of the acts that remove `person`."""
+        return [
+            placed.id
+            for placed in self.membership.acts()
+            if isinstance(placed.act, Remove) and placed.act.person == person
+        ]
+
+
+_KNOWN_ACTS = frozenset(range(CREATE, GRANT))
+
+
+def _begins(entry: Entry) -> bool:
+    """Whether `entry` may be the first of a chain."""
+    if entry.header.kind == CREATE:
+        return not entry.header.after
+    return entry.header.kind == DEVICE and len(entry.header.after) == 1
+
+
+def _certificate(entry: Entry) -> Certificate | None:
+    body = decode_body(entry.header.kind, entry.body or b"")
+    certificate = body.certificate if isinstance(body, Create) else body
+    if not isinstance(certificate, Certificate) or not certificate.holds():
+        return None
+    return certificate
+
+
+def _up_to(entries: Sequence[Entry], limit: Limit) -> list[Entry]:
+    """Those of a run that count; the last has the signature that the removal brought."""
+    if limit.seq is None:
+        return list(entries)
+    taken = [entry for entry in entries if entry.header.seq <= limit.seq]
+    if taken and len(taken) < len(entries):
+        last = taken[-1]
+        if last.signature is None:
+            if last.id != limit.id:
+                return []
+            last = msgspec.structs.replace(last, signature=limit.signature)
+            if not signature_holds(last):
+                return []
+        taken[-1] = last
+    return taken

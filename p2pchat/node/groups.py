@@ -1,0 +1,203 @@
+"""Acts of membership in rooms of many: written, judged, and carried out on disk.
+
+Who belongs is `core/membership.py`'s to say; here its answer is brought about: what a removal makes
+void is taken out, what one that is undone took comes back, and acts that stand in no chain of ours
+are kept to be judged with the rest.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from p2pchat.core.acts import CREATE, Act, Cut
+from p2pchat.core.bounds import CONTESTED_MAX, CUTS_MAX
+from p2pchat.core.chain import Accepted
+from p2pchat.core.entry import Entry, body_fits, chain_id, entry_id, parse_header
+from p2pchat.core.group import Group
+from p2pchat.core.identity import Certificate, Random
+from p2pchat.core.membership import Placed
+from p2pchat.core.reconcile import Append
+from p2pchat.core.wire import SignedAct
+from p2pchat.node import prologue
+from p2pchat.node.rooms import Rooms
+from p2pchat.store import journal, withheld
+from p2pchat.store.database import Connection, Database
+
+__all__ = ["Groups", "cuts", "signed_act"]
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Groups:
+    def __init__(self, database: Database, rooms: Rooms, random: Random) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._random = random
+        self.changed: Callable[[Group, bool], None] = lambda group, contested: None
+        """Hears of rooms whose acts moved, and whether there are contested ones to show."""
+        rooms.judge = self._judge
+
+    async def load(self) -> None:
+        """Do what an earlier run had not come to."""
+        for chains in list(self._rooms.all()):
+            if isinstance(chains, Group):
+                async with self._rooms.saving:
+                    await self._judge(chains)
+
+    def get(self, room: bytes) -> Group | None:
+        chains = self._rooms.get(room)
+        return chains if isinstance(chains, Group) else None
+
+    async def act(self, group: Group, kind: int, make: Callable[[Connection, Group], Act]) -> Entry:
+        """Write an act, with the keys that it makes needed; what follows is done on return.
+
+        `make` makes it of what is on disk while nothing is on its way there.
+        """
+        rooms, room = self._rooms, group.room
+        async with rooms.saving:
+            await rooms.flush({room})
+            made = await self._database.read(lambda tx: make(tx, group))
+            identity, own = rooms.identity(), rooms.own(group)
+            entries: list[Entry] = []
+            if kind != CREATE:
+                began = group.seq(rooms.own_chain(room)) >= 0
+                entries += prologue.introduce(group, own, identity, began=began)
+            entry = own(kind, made)
+            entries.append(entry)
+            if kind == CREATE:
+                group.begun(entry)
+                group.certify(identity.certificate)
+            placed = group.placed(entry, identity.person)
+            assert placed is not None
+            group.act(placed)
+            if identity.person in group.members:
+                entries += prologue.keys(group, own, identity, self._random, rooms.now_ms())
+            await rooms.append([Append(room, tuple(entries))], None)
+            await self._judge(group)
+        return entry
+
+    # -- judging -------------------------------------------------------------------------------
+
+    async def _judge(self, group: Group) -> None:
+        room = group.room
+        before = len(await self._database.read(lambda tx: withheld.acts(tx, room)))
+        while group.moved:
+            group.moved = False
+            await self._rooms.flush({room})
+            for chain, limit in group.excess().items():
+                certificate = group.certificates[group.heads[chain].device]
+                cut = partial(withheld.withhold, chain=chain, limit=limit, certificate=certificate)
+                group.shorten(chain, await self._database.write(cut))
+            await self._put_back(group)
+        after = len(await self._database.read(lambda tx: withheld.acts(tx, room)))
+        self.changed(group, after > before)
+
+    async def _put_back(self, group: Group) -> None:
+        """What is withheld and counts after all, as if it came from a peer."""
+        for chain in await self._database.read(lambda tx: withheld.chains(tx, group.room)):
+            first = group.seq(chain) + 1
+            waiting = await self._database.read(
+                partial(withheld.waiting, chain=chain, first=first, last=None)
+            )
+            run: list[Entry] = []
+            for entry in waiting:
+                run.append(entry)
+                if entry.signature is None:
+                    continue
+                headers, bodies = [one.raw for one in run], [one.body for one in run]
+                result = group.accept(headers, bodies, entry.signature)
+                if not isinstance(result, Accepted):
+                    break
+                await self._rooms.flush({group.room})
+                ids = [one.id for one in result.entries]
+                await self._database.write(partial(withheld.drop, ids=ids))
+                run = []
+
+    # -- acts that stand in no chain -----------------------------------------------------------
+
+    async def contested(self, group: Group, acts: Sequence[SignedAct]) -> list[Placed]:
+        """Judge acts that a peer shows; answers those that were new."""
+        known = {placed.id: placed for placed in group.membership.acts()}
+        loose = Counter(
+            placed.author for placed in known.values() if placed.seq > group.seq(placed.chain)
+        )
+        found: list[tuple[Placed, Entry, Certificate]] = []
+        for act in acts:
+            entry = _entry_of(act)
+            if entry is None or entry.id in known:
+                continue
+            placed = group.contested(entry, act.certificate)
+            if placed is not None and loose[placed.author] < CONTESTED_MAX:
+                loose[placed.author] += 1
+                found.append((placed, entry, act.certificate))
+        if found:
+            async with self._rooms.saving:
+                for placed, entry, certificate in found:
+                    await self._database.write(
+                        partial(withheld.keep, entry=entry, certificate=certificate)
+                    )
+                    group.act(placed)
+                await self._judge(group)
+        return [placed for placed, _, _ in found]
+
+    async def withheld_acts(self, group: Group) -> list[SignedAct]:
+        """Acts that a removal has cut off, or that came without their chain."""
+        found = await self._database.read(lambda tx: withheld.acts(tx, group.room))
+        return [one for certificate, entry in found if (one := signed_act(entry, certificate))]
+
+    async def acts_of(self, group: Group, person: bytes) -> list[SignedAct]:
+        """All acts that `person` wrote, whether or not they count."""
+        found = await self._database.read(lambda tx: journal.acts(tx, group.room))
+        mine = [
+            one
+            for entry in found
+            if (certificate := group.certificates.get(entry.header.device)) is not None
+            and certificate.person == person
+            and (one := signed_act(entry, certificate))
+        ]
+        others = await self.withheld_acts(group)
+        return mine + [one for one in others if one.certificate.person == person]
+
+    async def removals_of(self, group: Group, person: bytes) -> list[SignedAct]:
+        """The acts that remove `person`: what somebody removed is shown."""
+        wanted = set(group.removals(person))
+        found = await self._database.read(lambda tx: journal.acts(tx, group.room))
+        return [
+            one
+            for entry in found
+            if entry.id in wanted
+            and (certificate := group.certificates.get(entry.header.device)) is not None
+            and (one := signed_act(entry, certificate))
+        ]
+
+
+def cuts(tx: Connection, group: Group, person: bytes) -> tuple[Cut, ...]:
+    """Up to where the chains of `person` are on disk here; what comes later shall not count."""
+    found: list[Cut] = []
+    for row in journal.heads(tx, group.room):
+        certificate = group.certificates.get(row.device)
+        if certificate is None or certificate.person != person:
+            continue
+        head = journal.entry(tx, row.id)
+        if head.signature is not None:
+            header = head.header
+            found.append(Cut(row.device, header.incarnation, row.seq, row.id, head.signature))
+    # Beyond the bound the newest chains: of the older ones all that counts is here already.
+    return tuple(sorted(found, key=lambda cut: (cut.device, cut.incarnation))[:CUTS_MAX])
+
+
+def signed_act(entry: Entry, certificate: Certificate) -> SignedAct | None:
+    """`entry` to be shown without its chain; None if its signature is not known."""
+    if entry.signature is None or entry.body is None:
+        return None
+    return SignedAct(certificate, entry.raw, entry.body, entry.signature)
+
+
+def _entry_of(act: SignedAct) -> Entry | None:
+    header = parse_header(act.header)
+    if header is None or not body_fits(header, act.body):
+        return None
+    chain = chain_id(header.room, header.device, header.incarnation)
+    return Entry(entry_id(act.header), chain, header, act.header, act.body, act.signature)

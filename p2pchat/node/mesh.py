@@ -1,0 +1,123 @@
+"""Whom we link with for the sake of rooms of many, and what of them each link is shown.
+
+A link to a member shares the room; one to somebody who was a member shows the acts that say why it
+is none any more, and hears what it has to say of that, and nothing else. Who belongs decides
+`core/membership.py`.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from p2pchat.core.acts import Remove
+from p2pchat.core.chain import Chains
+from p2pchat.core.group import Group
+from p2pchat.core.identity import Identity
+from p2pchat.core.reconcile import Contests, Declined
+from p2pchat.node.groups import Groups
+from p2pchat.node.people import People
+from p2pchat.node.rooms import Rooms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from p2pchat.node.peers import Peers, Session
+
+__all__ = ["Mesh", "neighbours"]
+
+_ALL_MAX = 24
+"""Members of a room that all link with each other; in a larger one, with neighbours."""
+
+
+def neighbours(members: Iterable[bytes], me: bytes) -> set[bytes]:
+    """Whom to link with of a room: all of a small one, else those 1, 2, 4, … places away.
+
+    In the order of keys, as a circle, so that it holds both ways, needs no words, and the room
+    stays in one piece with few steps between any two (as in Chord, Stoica 2001).
+    """
+    circle = sorted(members)
+    if me not in circle:
+        return set()
+    count, own = len(circle), circle.index(me)
+    if count <= _ALL_MAX:
+        return set(circle) - {me}
+    steps = [1 << power for power in range((count // 2).bit_length())]
+    return {circle[(own + way * step) % count] for step in steps for way in (1, -1)} - {me}
+
+
+class Mesh:
+    def __init__(
+        self,
+        rooms: Rooms,
+        groups: Groups,
+        people: People,
+        peers: "Peers",
+        identity: "Callable[[], Identity]",
+    ) -> None:
+        self._rooms = rooms
+        self._groups = groups
+        self._people = people
+        self._peers = peers
+        self._identity = identity
+        self.hosts: dict[bytes, set[bytes]] = {}
+        """room -> people who let us in, while we do not have its members yet"""
+
+    def shares(self, chains: Chains, person: bytes) -> bool:
+        """Whether links to `person` share this room."""
+        return person in chains.members or person in self.hosts.get(chains.room, ())
+
+    def rooms_with(self, person: bytes) -> list[Chains]:
+        return [chains for chains in self._rooms.all() if self.shares(chains, person)]
+
+    async def entered(self, session: "Session") -> None:
+        """A link stands: show it the acts that its chains do not bring."""
+        for chains in list(self._rooms.all()):
+            if isinstance(chains, Group):
+                await self._show(session, chains)
+
+    async def follow(self, group: Group, *, contested: bool) -> None:
+        """Acts of membership came: link with whom they let in, part with whom they removed."""
+        me = self._identity()
+        near = neighbours(group.members, me.person)
+        for certificate in group.certificates_of(near):
+            contact = await self._people.meet(certificate, me.secret_with(certificate))
+            if contact is not None:
+                self._peers.contact(contact.person, contact.secret)
+        for session in list(self._peers.sessions()):
+            shown = session.reconcile.shows(group.room)
+            if shown is None or shown != self.shares(group, session.peer) or contested:
+                await self._show(session, group)
+            elif group.estranged:
+                # Chains that were declined may be members' now.
+                session.compare(group.room)
+        group.estranged = False
+
+    async def _show(self, session: "Session", group: Group) -> None:
+        if self.shares(group, session.peer):
+            session.share(group)
+            session.contest(group.room, await self._groups.withheld_acts(group))
+        elif session.peer in group.membership.persons:
+            session.part(group)
+            acts = await self._groups.removals_of(group, session.peer)
+            session.contest(group.room, acts + await self._groups.withheld_acts(group))
+
+    async def contested(self, session: "Session", fact: Contests) -> None:
+        """Judge what a peer shows; where it removes somebody, show what that one did meanwhile."""
+        group = self._groups.get(fact.room)
+        if group is None:
+            return
+        for placed in await self._groups.contested(group, fact.acts):
+            if isinstance(placed.act, Remove):
+                acts = await self._groups.acts_of(group, placed.act.person)
+                session.contest(group.room, acts[-_ANSWERED:])
+
+    async def declined(self, session: "Session", fact: Declined) -> None:
+        """The peer does not take a chain: show its acts, of which it may not know."""
+        group = self._groups.get(fact.room)
+        person = group.person_of(fact.chain) if group is not None else None
+        if group is not None and person is not None:
+            acts = await self._groups.acts_of(group, person)
+            session.contest(group.room, acts[-_ANSWERED:])
+
+
+_ANSWERED = 64
+"""Acts of one person that are shown at once."""
