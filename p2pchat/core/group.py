@@ -82,6 +82,12 @@ class Group(Chains):
             return self.seq(chain)
         return self.limit(chain).seq if chain in self.heads else None
 
+    def is_cut(self, entry: Entry) -> bool:
+        certificate = self.certificates[entry.header.device]
+        admission = self.admissions[entry.chain]
+        limit = self.membership.limit(certificate.person, admission, entry.chain)
+        return limit.seq is not None and limit.seq < entry.header.seq
+
     def in_order(self) -> Iterable[bytes]:
         members = self.membership.members
 

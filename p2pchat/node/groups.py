@@ -58,6 +58,7 @@ class Groups:
         rooms, room = self._rooms, group.room
         async with rooms.saving:
             await rooms.flush({room})
+            await rooms.begin_anew(group)
             made = await self._database.read(lambda tx: make(tx, group))
             identity, own = rooms.identity(), rooms.own(group)
             entries: list[Entry] = []

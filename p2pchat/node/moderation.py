@@ -216,7 +216,7 @@ class Moderation:
         if self._identity().person not in group.members:
             raise errors.Refused(
                 "not-a-member",
-                f"you are not a member of {self.name_of(group)}",
+                f"you are not a member of {printable(self.name_of(group))}",
                 "ask a member for an invite: p2pchat invite ROOM",
             )
 

@@ -690,8 +690,8 @@ class Node:
         # Who has the name of a room is meant by @NAME alone.
         groups = [chains for chains in named if isinstance(chains, Group)]
         found = groups or named or called or prefixed
-        if not found and direct:
-            found = [await self._direct(self.people.find(wanted))]
+        if not found and direct and (person := self.people.known_as(wanted)) is not None:
+            found = [await self._direct(person)]
         if not found:
             raise errors.BadInput(
                 "room-unknown",

@@ -187,6 +187,15 @@ class People:
             )
         return found[0]
 
+    def known_as(self, reference: str) -> bytes | None:
+        """Whom `find` would find; None where that is nobody."""
+        try:
+            return self.find(reference)
+        except errors.BadInput as error:
+            if error.code == "peer-ambiguous":
+                raise
+            return None
+
     def clash(self, person: bytes) -> bytes | None:
         """Whom we knew before under the name that this person comes under."""
         if self._clashes is None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from p2pchat import errors
 from p2pchat.core.chain import Chains
 from p2pchat.core.entry import DEVICE, EPOCH, GRANT, Entry, GrantBody
 from p2pchat.core.group import Group
@@ -54,7 +55,16 @@ def direct(
 
 
 def introduce(group: Group, own: Own, identity: Identity, *, began: bool) -> Iterator[Entry]:
-    """For a room of many, before anything: our device, under the admission that let us in."""
+    """For a room of many, before anything: our device, under the admission that let us in.
+
+    Raises errors.Refused `not-a-member`.
+    """
+    if identity.person not in group.members:
+        raise errors.Refused(
+            "not-a-member",
+            "you are not a member of this room",
+            "ask a member for an invite: p2pchat invite ROOM",
+        )
     if not began:
         under = group.membership.members[identity.person].admission
         entry = own(DEVICE, identity.certificate, after=(under,))

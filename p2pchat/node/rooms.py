@@ -30,6 +30,7 @@ from p2pchat.core.entry import (
 )
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_range, id_text
+from p2pchat.core.membership import OPEN
 from p2pchat.core.reconcile import Append, Forked, Load
 from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.node import prologue
@@ -132,6 +133,12 @@ class Rooms:
         """Whether somebody who has our chain up to `seq` has more of it than we do."""
         return self._rooms[room].seq(self.own_chain(room)) < seq
 
+    async def begin_anew(self, group: Group) -> None:
+        """Where our chain has ended, since we were out of the room: write another from now on."""
+        chain = self.own_chain(group.room)
+        if chain in group.heads and group.limit(chain) != OPEN:
+            await self.renew()
+
     async def renew(self) -> None:
         """Write in new chains from now on."""
         self._incarnation = self._random(8)
@@ -168,6 +175,8 @@ class Rooms:
         `peers`: certificates of the other members, for a first epoch.
         """
         chains = self._rooms[room]
+        if isinstance(chains, Group):
+            await self.begin_anew(chains)
         own, began = self.own(chains), chains.seq(self.own_chain(room)) >= 0
         if isinstance(chains, Group):
             entries = [
@@ -227,7 +236,10 @@ class Rooms:
                     await self.judge(chains)
             for append in own:
                 last = append.entries[-1] if append.entries else None
-                if last and self._rooms[append.room].seq(last.chain) < last.header.seq:
+                chains = self._rooms[append.room]
+                if last is None or chains.is_cut(last):
+                    continue
+                if chains.seq(last.chain) < last.header.seq:
                     # Another link took it along, and that commit failed.
                     raise errors.Error(
                         "internal", "the journal moved meanwhile", "run the command again"
