@@ -416,11 +416,15 @@ class People:
         chains = self._rooms.get(room)
         assert chains is not None
         devices = {entry.header.device for entry in entries if entry.header.kind == DEVICE}
-        if devices:
-            self._changed()
         for device in devices:
-            if (certificate := chains.certificates.get(device)) is not None:
-                self.tell_clash(certificate.person)
+            certificate = chains.certificates.get(device)
+            if certificate is None:
+                continue
+            person = certificate.person
+            if (contact := self._contacts.get(person)) is not None:
+                self._contacts[person] = replace(contact, certificate=certificate)
+            self._changed()
+            self.tell_clash(person)
 
     def _vouched(self, word: Word) -> None:
         own, verified = self._me().person, self._mark(word.author).verified

@@ -34,7 +34,7 @@ from p2pchat.core.membership import OPEN
 from p2pchat.core.reconcile import Append, Forked, Load
 from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.node import prologue
-from p2pchat.store import groups, journal, meta, rooms, search
+from p2pchat.store import contacts, groups, journal, meta, rooms, search
 from p2pchat.store.database import Connection, Database
 from p2pchat.text import printable
 
@@ -275,10 +275,19 @@ class Rooms:
         texts = [(append.room, self._texts(append.entries)) for append in appends]
         texts += [(room, self._texts(self._sealed.get(epoch, []))) for room, epoch, _ in epochs]
         late = bool(epochs) and self._forgotten
+        shown = [
+            certificate
+            for append in appends
+            for entry in append.entries
+            if entry.header.kind == DEVICE
+            and isinstance(certificate := self._rooms[append.room].read(entry), Certificate)
+        ]
 
         def write(tx: Connection) -> None:
             for append in appends:
                 journal.insert(tx, append.entries)
+            for certificate in shown:
+                contacts.renew(tx, certificate)
             for room, epoch, key in epochs:
                 rooms.add_epoch(tx, room, epoch, key)
             for room, found in texts:

@@ -7,7 +7,7 @@ import msgspec
 from p2pchat.core.identity import Certificate
 from p2pchat.store.database import Connection
 
-__all__ = ["Contact", "all_contacts", "meet", "put", "seen"]
+__all__ = ["Contact", "all_contacts", "meet", "put", "renew", "seen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,14 @@ def meet(tx: Connection, certificate: Certificate, secret: bytes, now: float) ->
         (certificate.person, _encode(certificate), secret, now),
     )
     return bool(cursor.rowcount)
+
+
+def renew(tx: Connection, certificate: Certificate) -> None:
+    """A contact shows another certificate, under another name maybe; of others nothing is kept."""
+    tx.execute(
+        "UPDATE contacts SET certificate = ? WHERE person = ?",
+        (_encode(certificate), certificate.person),
+    )
 
 
 def seen(tx: Connection, person: bytes, now: float) -> None:

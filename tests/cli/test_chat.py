@@ -62,9 +62,9 @@ def test_two_people_talk_in_two_terminals(ann: Home, tmp_path: Path) -> None:
     hers.wait(r"\x1b\[\?2004h")
     his.wait(r"\x1b\[\?2004h")
     hers.type("hello Bob")
-    his.wait("Ann: hello Bob")
+    his.wait(r"Ann \(unverified\): hello Bob")
     his.type("hello Ann")
-    hers.wait("Bob: hello Ann")
+    hers.wait(r"Bob \(unverified\): hello Ann")
     his.type("/members")
     his.wait("Ann .*online")
     his.type("/nonsense")
@@ -78,3 +78,37 @@ def test_two_people_talk_in_two_terminals(ann: Home, tmp_path: Path) -> None:
     hers.type("/quit")
     assert hers.end() == 0
     assert ann.texts("Bob") == bob.texts("Ann") == ["hello Bob", "hello Ann"]
+
+
+def test_people_are_verified_named_and_blocked_from_the_chat(ann: Home, tmp_path: Path) -> None:
+    bob = Home("Bob", tmp_path / "bob")
+    hers = Terminal(ann.command("invite", json=False))
+    blob = hers.wait(r"\b(p2p1\w+)\s")
+    his = Terminal(bob.command("join", blob, json=False))
+    hers.wait(r"\x1b\[\?2004h")
+    his.wait(r"\x1b\[\?2004h")
+    number = r"((?:\d{5} ){3}\d{5})"
+    hers.type("/verify")
+    his.type("/verify Ann")
+    assert hers.wait(number) == his.wait(number)
+    hers.type("/verify confirm")
+    hers.wait("Bob .*, verified")
+    his.wait(r"Ann .*\(unverified\) has verified you")
+    hers.type('/alias Bob "Bobby B"')
+    hers.wait(r"Bobby B \(Bob\)")
+    his.type("hello")
+    hers.wait("Bobby B: hello")
+    hers.type("/alias")
+    hers.wait("does not say who is meant")
+    hers.type("/whois Nobody")
+    hers.wait("nobody known here")
+    hers.type("/block Bobby B")
+    hers.wait("Bobby B .*blocked")
+    his.wait("Ann .*disconnected")
+    hers.type("/whois")
+    hers.wait("Bobby B .*, verified, .*blocked")
+    hers.type("/unblock Bob")
+    hers.wait(r"Bobby B \(Bob\)")
+    for terminal in (hers, his):
+        terminal.type("/quit")
+        assert terminal.end() == 0

@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 
 from p2pchat import events
@@ -19,6 +20,31 @@ SHOWN = [
     events.Sync(room="r" * 52, peer="p" * 52, behind=1, ahead=2, state="pulling"),
     events.RoomRow(room="r" * 52, name=NASTY, kind="direct", members=2),
     events.Member(room="r" * 52, peer="p" * 52, name=NASTY),
+    events.Member(
+        room="r" * 52,
+        peer="p" * 52,
+        name=NASTY,
+        verified=False,
+        clash="k" * 52,
+        vouchers=[events.Voucher(peer="v" * 52, name=NASTY)],
+    ),
+    events.Peer(
+        peer="p" * 52,
+        name=NASTY,
+        own_name=NASTY,
+        state="connected",
+        verified=True,
+        how="proof",
+        place=NASTY,
+    ),
+    events.SafetyNumber(
+        peer="p" * 52, name=NASTY, number="12345 " * 11 + "0", words="a b", qr="", verified=False
+    ),
+    events.Proof(peer="p" * 52, name=NASTY, time=events.rfc3339(0), place=NASTY),
+    events.NameClash(peer="p" * 52, name=NASTY, known="k" * 52, verified=True),
+    events.Vouch(
+        author="a" * 52, author_name=NASTY, peer="p" * 52, name=NASTY, vouches=True, verified=True
+    ),
     events.Transfer(
         id="s" * 52, name=NASTY, done=1, total=2, rate=3, peers=4, state="complete", path=NASTY
     ),
@@ -33,6 +59,35 @@ def test_nothing_that_a_peer_chose_reaches_the_terminal_raw(
     shown = capsys.readouterr().out
     assert shown.strip()
     assert not set(shown) & set("\x1b\x07\u202e")
+
+
+def test_what_is_known_of_a_key_is_said_in_words() -> None:
+    out = Output(json=False)
+    member = events.Member(
+        room="r" * 52,
+        peer="p" * 52,
+        name="Bob",
+        verified=False,
+        vouchers=[events.Voucher(peer="v" * 52, name="Ann")],
+    )
+    assert out.text(member) == "Bob [pppppppp] offline, unverified, verified by Ann"
+    message = msgspec.structs.replace(MESSAGE, name="Bob", text="hi", verified=False)
+    assert "Bob (unverified): hi" in (out.text(message) or "")
+    clash = msgspec.structs.replace(message, clash="k" * 52)
+    assert "Bob (unverified, NOT [kkkkkkkk]): hi" in (out.text(clash) or "")
+    checked = msgspec.structs.replace(message, verified=True)
+    assert "Bob: hi" in (out.text(checked) or "")
+
+
+def test_a_name_has_the_colour_of_its_key_unless_none_are_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    message = msgspec.structs.replace(MESSAGE, name="Bob", text="hi", colour="#d75f00")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[1;38;5;166mBob\x1b[0m: hi" in (Output(json=False).text(message) or "")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in (Output(json=False).text(message) or "")
 
 
 @pytest.mark.parametrize("event", SHOWN, ids=lambda event: type(event).__name__)

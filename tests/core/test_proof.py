@@ -72,14 +72,10 @@ def test_no_changed_letter_is_accepted(data: st.DataObject) -> None:
     at = data.draw(st.sampled_from([i for i, one in enumerate(body.rstrip()) if one != "\n"]))
     other = data.draw(st.sampled_from([one for one in "abcxyz237" if one != body[at]]))
     changed = f"{head}p2pproof1\n{body[:at]}{other}{body[at + 1 :]}"
-    try:
-        found = proof.find(changed, ANN.person)
-    except errors.Error as error:
-        assert error.code in ("proof-damaged", "proof-forged")
-    else:
-        # The last letter has bits to spare; nothing that is signed has changed.
-        assert at == len(body.rstrip()) - 1
-        assert found == proof.find(TEXT, ANN.person)
+    if at == len(body.rstrip()) - 1:
+        # The last letter has bits to spare.
+        return
+    assert code(changed) in ("proof-damaged", "proof-forged")
 
 
 @given(st.text())

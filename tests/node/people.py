@@ -11,9 +11,9 @@ from p2pchat import config, events
 from p2pchat.core.identity import Identity
 from p2pchat.node.bus import Subscription
 from p2pchat.node.node import Node
-from p2pchat.store import contacts
+from p2pchat.store import contacts, rooms
 
-__all__ = ["WAIT_S", "acquaint", "friends", "heard", "meet", "person"]
+__all__ = ["WAIT_S", "acquaint", "common_room", "friends", "heard", "meet", "person"]
 
 E = TypeVar("E", bound=events.Event)
 WAIT_S = 30.0
@@ -65,6 +65,20 @@ async def acquaint(folder: Path, name: str, *others: str) -> list[Identity]:
                 lambda tx, known=certificate: node._rooms.create_direct(tx, known.person)  # type: ignore[misc]
             )
     return found
+
+
+async def common_room(folder: Path, *names: str) -> bytes:
+    """Give these people one room, in which each is a member; its id."""
+    room, members = os.urandom(32), []
+    for name in names:
+        async with person(folder, name, online=False) as node:
+            members.append(node.identity.person)
+    for name in names:
+        async with person(folder, name, online=False) as node:
+            await node._database.write(
+                lambda tx: rooms.add(tx, room, "group", "crew", 1.0, members)
+            )
+    return room
 
 
 async def heard(feed: Subscription, kind: type[E], **fields: object) -> E:

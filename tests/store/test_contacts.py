@@ -43,3 +43,15 @@ async def test_a_newer_certificate_leaves_the_secret(database: Database) -> None
 async def test_nobody_becomes_a_contact_without_a_secret(database: Database) -> None:
     await database.write(lambda tx: contacts.put(tx, certificate(b"a"), None, 10.0))
     assert await database.read(contacts.all_contacts) == []
+
+
+async def test_a_contact_is_shown_by_its_newest_certificate_and_nobody_is_added(
+    database: Database,
+) -> None:
+    old, new, other = certificate(b"a"), certificate(b"a", "anna"), certificate(b"b")
+    await database.write(lambda tx: contacts.put(tx, old, b"first", 10.0))
+    await database.write(lambda tx: contacts.renew(tx, new))
+    await database.write(lambda tx: contacts.renew(tx, other))
+    assert await database.read(contacts.all_contacts) == [
+        Contact(new, b"first", created=10.0, last_seen=10.0)
+    ]

@@ -1,0 +1,134 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from p2pchat import config, events
+from p2pchat.core.entry import MESSAGE, VOUCH, Entry, MessageBody, VouchBody
+from p2pchat.core.identity import id_text
+from p2pchat.node.node import Node
+from p2pchat.store import journal
+from tests.node.people import WAIT_S, common_room, heard, meet, person
+
+
+@asynccontextmanager
+async def crew(folder: Path) -> AsyncIterator[tuple[Node, Node, Node, str]]:
+    """Ann, Bob and Cat, linked, with a room in common."""
+    room = await common_room(folder, "Ann", "Bob", "Cat")
+    async with (
+        person(folder, "Ann") as ann,
+        person(folder, "Bob") as bob,
+        person(folder, "Cat") as cat,
+    ):
+        await meet(ann, bob)
+        await meet(bob, cat)
+        await meet(cat, ann)
+        yield ann, bob, cat, id_text(room)
+
+
+async def keys(node: Node) -> list[bytes]:
+    return [(await node.room(row.room)).key for row in await node.rooms()]
+
+
+async def words(node: Node, room: bytes) -> list[Entry]:
+    return await node._database.read(lambda tx: journal.of_kind(tx, room, VOUCH))
+
+
+def vouchers(node: Node, name: str) -> list[str]:
+    return [one.name for one in node.people.row(node.people.find(name)).vouchers]
+
+
+async def test_a_member_is_shown_as_verified_by_whom_we_have_verified(tmp_path: Path) -> None:
+    async with crew(tmp_path) as (ann, bob, cat, room):
+        await cat.people.confirm(cat.people.find("Ann"))
+        with cat.events() as feed, bob.events() as his:
+            await ann.people.confirm(ann.people.find("Bob"))
+            told = await heard(feed, events.Vouch, peer=bob.peer_id)
+            assert (told.author, told.name, told.vouches) == (ann.peer_id, "Bob", True)
+            said = await heard(his, events.Vouch, me=True)
+            assert (said.author, said.verified) == (ann.peer_id, False)
+        assert vouchers(cat, "Bob") == ["Ann"]
+        key = (await cat.room(room)).key
+        members = {member.name: member.vouchers for member in cat.members_of(key)}
+        assert [one.peer for one in members["Bob"]] == [ann.peer_id]
+        assert members["Cat"] == members["Ann"] == []
+        number = await cat.people.number(cat.people.find("Bob"))
+        assert [one.name for one in number.vouchers] == ["Ann"]
+        assert cat.people.row(cat.people.find("Bob")).verified is False
+        # Who takes it back is believed as well.
+        with cat.events() as feed:
+            await ann.people.revoke(ann.people.find("Bob"))
+            await heard(feed, events.Vouch, peer=bob.peer_id, vouches=False)
+        assert vouchers(cat, "Bob") == []
+
+
+async def test_the_word_of_somebody_unverified_or_blocked_is_worth_nothing(tmp_path: Path) -> None:
+    async with crew(tmp_path) as (ann, _, cat, room):
+        await ann.people.confirm(ann.people.find("Bob"))
+        [_ async for _ in cat.sync(room, wait=True, timeout=WAIT_S)]
+        assert vouchers(cat, "Bob") == []
+        # It counts from the moment on that its author does.
+        anns = cat.people.find("Ann")
+        await cat.people.confirm(anns)
+        assert vouchers(cat, "Bob") == ["Ann"]
+        await cat.block(anns)
+        assert vouchers(cat, "Bob") == []
+    async with person(tmp_path, "Cat", online=False) as cat:
+        await cat.block(cat.people.find("Ann"), blocked=False)
+        assert vouchers(cat, "Bob") == ["Ann"]
+        await cat.people.revoke(cat.people.find("Ann"))
+        assert vouchers(cat, "Bob") == []
+
+
+async def test_words_are_sealed_entries_of_rooms_in_common_only(tmp_path: Path) -> None:
+    async with crew(tmp_path) as (ann, bob, _, room):
+        await ann.people.confirm(ann.people.find("Bob"))
+        await ann.people.confirm(ann.people.find("Bob"))
+        found = {key: await words(ann, key) for key in await keys(ann)}
+        group, direct = (await ann.room(room)).key, (await ann.room("Bob")).key
+        other = next(key for key in found if key not in (group, direct))
+        assert [len(found[key]) for key in (group, direct, other)] == [1, 1, 0]
+        (entry,) = found[group]
+        assert entry.header.epoch
+        assert bob.identity.person not in (entry.body or b"")
+
+
+async def test_a_setting_keeps_it_to_oneself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await common_room(tmp_path, "Ann", "Bob")
+
+    async def count(node: Node) -> int:
+        return sum([len(await words(node, key)) for key in await keys(node)])
+
+    quiet = config.load(None, {}, ["trust.vouch=false"])
+    async with Node.open(tmp_path / "Ann", config=quiet, online=False) as ann:
+        (bob,) = ann.people._known()
+        await ann.people.confirm(bob)
+        assert await count(ann) == 0
+    async with person(tmp_path, "Ann", online=False) as ann:
+        await ann.people.confirm(bob)
+        assert await count(ann) == 1
+    # What was said is taken back even so.
+    async with Node.open(tmp_path / "Ann", config=quiet, online=False) as ann:
+        await ann.people.revoke(bob)
+        assert await count(ann) == 2
+
+
+async def test_a_word_about_a_stranger_or_of_another_form_is_dropped(tmp_path: Path) -> None:
+    async with crew(tmp_path) as (ann, bob, cat, room):
+        await cat.people.confirm(cat.people.find("Ann"))
+        key = (await ann.room(room)).key
+        bobs = bob.identity.person
+        for body in (
+            VouchBody(b"x" * 32, True),
+            VouchBody(bobs[:31], True),
+            MessageBody("x", None),
+        ):
+            await ann.write(key, VOUCH, body)
+        await ann.write(key, VOUCH, VouchBody(ann.identity.person, True))
+        await ann.write(key, MESSAGE, MessageBody("after them", None))
+        [_ async for _ in cat.sync(room, wait=True, timeout=WAIT_S)]
+        assert [text.text async for text in (await cat.room(room)).history()] == ["after them"]
+        assert vouchers(cat, "Bob") == vouchers(cat, "Ann") == []
