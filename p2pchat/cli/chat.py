@@ -148,3 +148,8 @@ async def _slash(out: Output, client: Client, room: str, slash: Slash) -> None:
             out.say(event.blob)
         elif not isinstance(event, events.Share):
             out.event(event)
+        if isinstance(event, events.SafetyNumber) and not event.verified:
+            out.note(
+                "compare it by other means than this chat; where both have the same: "
+                f"/verify {event.name} confirm"
+            )

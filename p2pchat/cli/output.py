@@ -212,7 +212,9 @@ class Output:
 
             code = io.StringIO()
             segno.make(event.qr, error="m").terminal(code, compact=True)
-            lines += ["", code.getvalue().rstrip("\n")]
+            # Light on dark whatever the terminal's own colours: not every reader takes the reverse.
+            begin, end = ("\x1b[97;40m", "\x1b[0m") if self.colour else ("", "")
+            lines += ["", *(f"{begin}{row}{end}" for row in code.getvalue().splitlines())]
         return "\n".join(lines)
 
     def _progress(self, event: events.Transfer) -> None:

@@ -372,8 +372,9 @@ async def _people_and_rooms(source: Database, database: Database, held: Rooms) -
         for contact in people:
             if contact.person not in known:
                 contacts.put(tx, contact.certificate, contact.secret, contact.last_seen)
-        for person in marks.keys() - trust.all_marks(tx).keys():
-            trust.put(tx, person, marks[person])
+                # Of whom we know, what we say now stands: a verification may have been taken back.
+                if (mark := marks.get(contact.person)) is not None:
+                    trust.put(tx, contact.person, mark)
         for row, members in found:
             rooms.add(tx, row.room, row.kind, row.name, row.created, members)
 

@@ -27,6 +27,7 @@ def test_a_profile_is_restored_and_its_newer_entries_come_back(
 ) -> None:
     ann, bob = friends
     ann.run("send", "Bob", "before", "--wait")
+    ann.run("verify", "Bob", "--confirm")
     archive = tmp_path / "ann.archive"
     written = ann.run("export", "-o", str(archive), "--format", "archive", env=_SECRET)
     entries = written.found("exported")[0]["entries"]
@@ -40,12 +41,15 @@ def test_a_profile_is_restored_and_its_newer_entries_come_back(
     row = cat.run("import", str(archive), env=_SECRET).found("imported")[0]
     assert row == {**row, "restored": True, "added": entries}
     assert len(_ids(cat, "Bob")) == 1
+    assert cat.run("peers").found("peer")[0]["verified"] is True
     cat.up()
     cat.run("sync", "Bob", "--wait")
     cat.run("send", "Bob", "restored", "--wait")
     assert _ids(cat, "Bob") == _ids(bob, "Ann")
     assert len(_ids(cat, "Bob")) == 3
+    cat.run("verify", "Bob", "--revoke")
     assert _added(cat, archive, _SECRET) == (0, entries)
+    assert cat.run("peers").found("peer")[0]["verified"] is False
     assert _refusal(bob, archive, 4, _SECRET) == "import-foreign"
 
 

@@ -96,6 +96,10 @@ async def test_a_page_that_cannot_be_read_costs_no_more_than_what_is_on_it(tmp_p
 
 async def test_a_whole_journal_is_kept_whole(tmp_path: Path) -> None:
     await _written(tmp_path)
+    async with person(tmp_path, "Ann", online=False) as ann:
+        await ann.block(ann.people.find("Bob"))
+        await ann.block(ann.people.find("Bob"), blocked=False)
+        await ann.people.rename(ann.people.find("Bob"), "Bobby")
     profile = Profile.open(tmp_path / "Ann")
     rebuilt = await rebuild(profile, profile.key(os.urandom))
     profile.close()
@@ -104,6 +108,7 @@ async def test_a_whole_journal_is_kept_whole(tmp_path: Path) -> None:
         assert len(await _texts(ann, "Bob")) == _MESSAGES
         room = await ann.room("Bob")
         assert len([one async for one in room.history(search='"number 7"')]) == 1
+        assert ann.people.row(ann.people.find("Bobby")).own_name == "Bob"
 
 
 async def test_without_an_identity_there_is_nothing_to_keep(tmp_path: Path) -> None:

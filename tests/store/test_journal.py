@@ -285,3 +285,18 @@ async def test_entries_are_read_in_display_order_by_their_rows(database: Databas
     assert await database.read(lambda tx: journal.numbered(tx, numbers)) == entries
     assert await database.read(lambda tx: journal.numbered(tx, numbers[::-1])) == entries[::-1]
     assert await database.read(lambda tx: journal.numbered(tx, [10_000])) == []
+
+
+async def test_what_hidden_devices_wrote_is_left_out_of_the_newest(database: Database) -> None:
+    alice, bob, cat = Author(b"A"), Author(b"B"), Author(b"C")
+    written = [author.write(at_s=at) for at, author in enumerate([alice, bob, cat, bob, bob])]
+    for entry in written:
+        await database.write(lambda tx, entry=entry: add(tx, entry))  # type: ignore[misc]
+
+    def tail(tx: Connection, *hidden: bytes) -> list[bytes]:
+        found = journal.tail(tx, ROOM, (MESSAGE,), last=2, hidden=hidden)
+        return [entry.header.device for entry in found]
+
+    assert await database.read(tail) == [bob.device, bob.device]
+    assert await database.read(lambda tx: tail(tx, bob.device)) == [alice.device, cat.device]
+    assert await database.read(lambda tx: tail(tx, bob.device, cat.device)) == [alice.device]

@@ -91,3 +91,14 @@ async def test_an_index_can_be_made_anew(database: Database) -> None:
     assert len(rows) == 3
     assert [entry.header.seq for _, entry in rows] == [0, 1, 2]
     assert await database.read(lambda tx: journal.after(tx, rows[-1][0] + 99, (MESSAGE,), 3)) == []
+
+
+async def test_what_a_hidden_device_wrote_is_not_found(database: Database) -> None:
+    await _fill(database)
+
+    def find(tx: Connection, *hidden: bytes) -> int:
+        return len(search.find(tx, ROOM, "noon", (MESSAGE,), last=9, hidden=hidden))
+
+    assert await database.read(find) == 2
+    assert await database.read(lambda tx: find(tx, b"somebody else")) == 2
+    assert await database.read(lambda tx: find(tx, Author(b"A").device)) == 0
