@@ -1,15 +1,29 @@
 """What a second implementation has to agree with: tests/vectors, and the core reads them."""
 
+import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from nacl.signing import VerifyKey
 
+from p2pchat.core import proof
 from p2pchat.core.chain import Accepted, Chains, Fork, Verdict
-from p2pchat.core.entry import EpochBody, MessageBody, chain_id, decode_body, entry_id, parse_header
+from p2pchat.core.entry import (
+    VOUCH,
+    EpochBody,
+    MessageBody,
+    VouchBody,
+    chain_id,
+    decode_body,
+    entry_id,
+    parse_header,
+)
 from p2pchat.core.identity import Certificate, Identity, direct_room, id_text, mac
+from p2pchat.core.safety import safety_number
 from p2pchat.core.sealing import epoch_id
 from p2pchat.core.wire import Fork as ForkFrame
 from p2pchat.core.wire import decode, encode
@@ -161,3 +175,54 @@ def test_an_invite(vectors: Vectors) -> None:
     assert invite.expires == fields["expires"]
     assert invite.description is not None
     assert [candidate.port for candidate in invite.description.candidates] == [50_000, 50_001]
+
+
+def test_a_safety_number_is_derived_as_the_protocol_says() -> None:
+    fields = _trust()
+    people = [_hex(one["person"]) for one in fields["persons"].values()]
+    shown = safety_number(*people)
+    expected = fields["safety_number"]
+    assert (" ".join(shown.digits), " ".join(shown.words), shown.qr) == (
+        expected["digits"],
+        expected["words"],
+        expected["qr"],
+    )
+    # Without our code: docs/protocol.md, 10.
+    halves = []
+    for key in people:
+        found = b"p2pchat/1/safety" + key
+        for _ in range(5_200):
+            found = hashlib.sha512(found + key).digest()
+        numbers = (int.from_bytes(found[at : at + 5], "big") % 100_000 for at in range(0, 30, 5))
+        halves.append("".join(f"{number:05}" for number in numbers))
+    assert "".join(sorted(halves)) == expected["digits"].replace(" ", "")
+
+
+def test_a_proof_is_read_as_the_protocol_says() -> None:
+    fields = _trust()
+    ann = _hex(fields["persons"]["ann"]["person"])
+    found = proof.find(fields["proof"]["text"], ann)
+    assert (found.name, found.time, found.place) == tuple(
+        fields["proof"][name] for name in ("name", "time", "place")
+    )
+    # Without our code: docs/protocol.md, 10.
+    text = "".join(fields["proof"]["text"].split("p2pproof1\n")[1].split("-----")[0].split())
+    data = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+    length = int.from_bytes(data[:2], "big")
+    statement, signature = data[2 : 2 + length], data[2 + length : 66 + length]
+    VerifyKey(ann).verify(b"p2pchat/1/proof" + statement, signature)
+    checksum = hashlib.sha256(b"p2pchat/1/proof/checksum" + statement + signature).digest()[:4]
+    assert data[66 + length :] == checksum
+    assert msgspec.msgpack.decode(statement) == [ann, found.name, found.time, found.place]
+
+
+def test_a_vouch_is_these_bytes() -> None:
+    fields = _trust()
+    bob = _hex(fields["persons"]["bob"]["person"])
+    body = decode_body(VOUCH, _hex(fields["vouch_for_bob"]))
+    assert body == VouchBody(bob, verified=True)
+
+
+def _trust() -> Vectors:
+    found: Vectors = json.loads((Path(__file__).parent / "vectors" / "trust.json").read_text())
+    return found
