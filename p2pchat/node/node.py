@@ -374,6 +374,7 @@ class Node:
     def _changed(self, group: Group, contested: bool) -> None:  # noqa: FBT001  (a callback)
         """Acts of membership came (`groups.Groups.changed`)."""
         self.moderation.changed(group)
+        self.people.moved(group)
         if self._online is not None:
             self._online.tasks.create_task(self._follow(group, contested=contested))
 

@@ -426,6 +426,13 @@ class People:
             self._changed()
             self.tell_clash(person)
 
+    def moved(self, chains: Chains) -> None:
+        """Members of a room have come or gone."""
+        self._changed()
+        self._vouching.retry()
+        for person in list(chains.members):
+            self.tell_clash(person)
+
     def _vouched(self, word: Word) -> None:
         own, verified = self._me().person, self._mark(word.author).verified
         # A word of somebody unverified is worth nothing, but what is said of us we should know.

@@ -9,7 +9,7 @@ import msgspec
 
 from p2pchat.core.bounds import VOUCHES_MAX
 from p2pchat.core.chain import Chains
-from p2pchat.core.entry import EPOCH, VOUCH, Entry, VouchBody
+from p2pchat.core.entry import EPOCH, GRANT, VOUCH, Entry, VouchBody
 from p2pchat.core.identity import Identity
 from p2pchat.core.vouching import Vouches, Word
 from p2pchat.node.rooms import Rooms
@@ -17,6 +17,9 @@ from p2pchat.store import journal
 from p2pchat.store.database import Connection
 
 __all__ = ["Vouching", "Write"]
+
+_WAITING_MAX = 256
+"""Words that are kept until they can be judged; the rest is read at the next start."""
 
 Write = Callable[[bytes, int, msgspec.Struct], Awaitable[Entry]]
 """Puts an entry of ours, of a kind, into a room."""
@@ -40,8 +43,8 @@ class Vouching:
         self._tell = tell
         self._enabled = enabled
         self._vouches = Vouches()
-        self._sealed: list[Entry] = []
-        """words whose key has not come yet"""
+        self._waiting: list[Entry] = []
+        """words whose key, or whose subject's admission, has not come yet"""
         rooms.listeners.append(self._heard)
 
     def read(self, tx: Connection) -> list[Entry]:
@@ -67,7 +70,10 @@ class Vouching:
         # Where it is switched off by now, what was said is still taken back.
         if verified and not self._enabled:
             return
-        for chains in list(self._rooms.with_member(person)):
+        own = self._me().person
+        common = [chains for chains in self._rooms.with_member(person) if own in chains.members]
+        # A room of two in which nothing was ever said need not begin with this.
+        for chains in [chains for chains in common if chains.total] or common:
             await self._write(chains.room, VOUCH, VouchBody(person, verified))
 
     def _heard(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
@@ -78,16 +84,20 @@ class Vouching:
             for entry in entries:
                 if entry.header.kind == VOUCH:
                     self._hear(entry)
-        if EPOCH in kinds and self._sealed:
-            waiting, self._sealed = self._sealed, []
-            for entry in waiting:
-                self._hear(entry)
+        if kinds & {EPOCH, GRANT}:
+            self.retry()
+
+    def retry(self) -> None:
+        """Keys or members have come: read again what waits for them."""
+        waiting, self._waiting = self._waiting, []
+        for entry in waiting:
+            self._hear(entry)
 
     def _hear(self, entry: Entry) -> None:
         chains = self._rooms.get(entry.header.room)
-        if chains is not None and entry.header.epoch not in chains.epochs:
-            if len(self._sealed) < VOUCHES_MAX:
-                self._sealed.append(entry)
+        if chains is not None and _waits(chains, entry):
+            if len(self._waiting) < _WAITING_MAX:
+                self._waiting.append(entry)
             return
         word = self._take(entry)
         if word is not None and word.author != self._me().person:
@@ -100,6 +110,13 @@ class Vouching:
             return None
         word = _word(chains, entry)
         return word if word is not None and self._vouches.take(word) else None
+
+
+def _waits(chains: Chains, entry: Entry) -> bool:
+    if entry.header.epoch not in chains.epochs:
+        return True
+    body = chains.read(entry)
+    return isinstance(body, VouchBody) and body.person not in chains.members
 
 
 def _word(chains: Chains, entry: Entry) -> Word | None:

@@ -11,9 +11,9 @@ from p2pchat import config, events
 from p2pchat.core.identity import Identity
 from p2pchat.node.bus import Subscription
 from p2pchat.node.node import Node
-from p2pchat.store import contacts, rooms
+from p2pchat.store import contacts
 
-__all__ = ["WAIT_S", "acquaint", "common_room", "friends", "heard", "meet", "person"]
+__all__ = ["WAIT_S", "acquaint", "crew", "friends", "heard", "meet", "person"]
 
 E = TypeVar("E", bound=events.Event)
 WAIT_S = 30.0
@@ -29,9 +29,9 @@ def person(
     return Node.open(home, config=config.load(None, {}, chosen), name=name, online=online)
 
 
-async def meet(host: Node, guest: Node) -> events.Joined:
-    """Link two nodes by an invite and its pasted reply."""
-    invitation = await host.invite()
+async def meet(host: Node, guest: Node, room: str | None = None) -> events.Joined:
+    """Link two nodes by an invite, into `room` maybe, and its pasted reply."""
+    invitation = await host.invite(room)
     replies: asyncio.Queue[str] = asyncio.Queue()
 
     def hear(event: events.Event) -> None:
@@ -41,7 +41,9 @@ async def meet(host: Node, guest: Node) -> events.Joined:
     async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
         joining = tasks.create_task(guest.join(invitation.blob, on_event=hear))
         await host.reply(await replies.get())
-    return joining.result()
+    joined = joining.result()
+    assert isinstance(joined, events.Joined)
+    return joined
 
 
 @asynccontextmanager
@@ -67,18 +69,24 @@ async def acquaint(folder: Path, name: str, *others: str) -> list[Identity]:
     return found
 
 
-async def common_room(folder: Path, *names: str) -> bytes:
-    """Give these people one room, in which each is a member; its id."""
-    room, members = os.urandom(32), []
-    for name in names:
-        async with person(folder, name, online=False) as node:
-            members.append(node.identity.person)
-    for name in names:
-        async with person(folder, name, online=False) as node:
-            await node._database.write(
-                lambda tx: rooms.add(tx, room, "group", "crew", 1.0, members)
-            )
-    return room
+@asynccontextmanager
+async def crew(folder: Path) -> AsyncIterator[tuple[Node, Node, Node, str]]:
+    """Ann, Bob and Cat, linked each with each, and the id of their room."""
+    async with (
+        person(folder, "Ann") as ann,
+        person(folder, "Bob") as bob,
+        person(folder, "Cat") as cat,
+    ):
+        room = await ann.create_room("crew")
+        await meet(ann, bob, room.id)
+        await meet(ann, cat, room.id)
+        await meet(bob, cat)
+        async with asyncio.timeout(WAIT_S):
+            for node in (bob, cat):
+                with node.events() as feed:
+                    while len(node.members_of(room.key)) < 3:
+                        await anext(feed)
+        yield ann, bob, cat, room.id
 
 
 async def heard(feed: Subscription, kind: type[E], **fields: object) -> E:

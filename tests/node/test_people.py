@@ -10,7 +10,7 @@ from p2pchat.core.entry import DEVICE
 from p2pchat.core.identity import Identity, id_text
 from p2pchat.node.node import Node
 from p2pchat.store import contacts
-from tests.node.people import WAIT_S, acquaint, common_room, friends, heard, meet, person
+from tests.node.people import WAIT_S, acquaint, crew, friends, heard, meet, person
 
 
 def row(node: Node, name: str) -> events.Peer:
@@ -171,17 +171,9 @@ async def meet_by(guest: Node, host: Node, blob: str) -> events.Joined:
 
 
 async def test_somebody_blocked_in_a_room_of_many_is_not_shown_there(tmp_path: Path) -> None:
-    room = await common_room(tmp_path, "Ann", "Bob", "Cat")
-    async with (
-        person(tmp_path, "Ann") as ann,
-        person(tmp_path, "Bob") as bob,
-        person(tmp_path, "Cat") as cat,
-    ):
-        await meet(ann, bob)
-        await meet(bob, cat)
-        await meet(cat, ann)
+    async with crew(tmp_path) as (ann, bob, cat, key):
         await ann.block(ann.people.find("Bob"))
-        key = id_text(room)
+        room = (await ann.room(key)).key
         with ann.events() as feed:
             await (await bob.room(key)).send("from Bob")
             [_ async for _ in cat.sync(key, wait=True, timeout=WAIT_S)]
@@ -251,15 +243,12 @@ async def test_whoever_takes_a_known_name_later_is_shouted_too(tmp_path: Path) -
 
 
 async def test_two_members_nobody_knows_are_both_marked(tmp_path: Path) -> None:
-    room = await common_room(tmp_path, "Ann", "Bob", "Eve")
+    room = os.urandom(32)
     one, other = (Identity.create("Bob", os.urandom) for _ in range(2))
     async with person(tmp_path, "Ann", online=False) as ann:
-        chains = ann._rooms.get(room)
-        assert chains is not None
-        chains.members |= {one.person, other.person}
+        chains = ann._rooms.opened(room, (ann.identity.person, one.person, other.person))
         for identity in (one, other):
             chains.certify(identity.certificate)
-        ann.people._heard(room, [], None)
         entry = chains.write(
             ann.identity, bytes(8), time=1, kind=DEVICE, body=ann.identity.certificate,
             random=os.urandom,

@@ -1,34 +1,16 @@
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from p2pchat import config, events
 from p2pchat.core.entry import MESSAGE, VOUCH, Entry, MessageBody, VouchBody
-from p2pchat.core.identity import id_text
 from p2pchat.node.node import Node
 from p2pchat.store import journal
-from tests.node.people import WAIT_S, common_room, heard, meet, person
+from tests.node.people import WAIT_S, acquaint, crew, heard, person
 
 
-@asynccontextmanager
-async def crew(folder: Path) -> AsyncIterator[tuple[Node, Node, Node, str]]:
-    """Ann, Bob and Cat, linked, with a room in common."""
-    room = await common_room(folder, "Ann", "Bob", "Cat")
-    async with (
-        person(folder, "Ann") as ann,
-        person(folder, "Bob") as bob,
-        person(folder, "Cat") as cat,
-    ):
-        await meet(ann, bob)
-        await meet(bob, cat)
-        await meet(cat, ann)
-        yield ann, bob, cat, id_text(room)
-
-
-async def keys(node: Node) -> list[bytes]:
-    return [(await node.room(row.room)).key for row in await node.rooms()]
+def keys(node: Node) -> list[bytes]:
+    return [chains.room for chains in node._rooms.all()]
 
 
 async def words(node: Node, room: bytes) -> list[Entry]:
@@ -85,10 +67,10 @@ async def test_words_are_sealed_entries_of_rooms_in_common_only(tmp_path: Path) 
     async with crew(tmp_path) as (ann, bob, _, room):
         await ann.people.confirm(ann.people.find("Bob"))
         await ann.people.confirm(ann.people.find("Bob"))
-        found = {key: await words(ann, key) for key in await keys(ann)}
-        group, direct = (await ann.room(room)).key, (await ann.room("Bob")).key
-        other = next(key for key in found if key not in (group, direct))
-        assert [len(found[key]) for key in (group, direct, other)] == [1, 1, 0]
+        found = {key: await words(ann, key) for key in keys(ann)}
+        group = (await ann.room(room)).key
+        assert len(found) == 3
+        assert [key for key, entries in found.items() if entries] == [group]
         (entry,) = found[group]
         assert entry.header.epoch
         assert bob.identity.person not in (entry.body or b"")
@@ -97,10 +79,10 @@ async def test_words_are_sealed_entries_of_rooms_in_common_only(tmp_path: Path) 
 async def test_a_setting_keeps_it_to_oneself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await common_room(tmp_path, "Ann", "Bob")
+    await acquaint(tmp_path, "Ann", "Bob")
 
     async def count(node: Node) -> int:
-        return sum([len(await words(node, key)) for key in await keys(node)])
+        return sum([len(await words(node, key)) for key in keys(node)])
 
     quiet = config.load(None, {}, ["trust.vouch=false"])
     async with Node.open(tmp_path / "Ann", config=quiet, online=False) as ann:
@@ -132,3 +114,12 @@ async def test_a_word_about_a_stranger_or_of_another_form_is_dropped(tmp_path: P
         [_ async for _ in cat.sync(room, wait=True, timeout=WAIT_S)]
         assert [text.text async for text in (await cat.room(room)).history()] == ["after them"]
         assert vouchers(cat, "Bob") == vouchers(cat, "Ann") == []
+
+
+async def test_who_has_left_a_room_says_nothing_there(tmp_path: Path) -> None:
+    async with crew(tmp_path) as (ann, _, _, room):
+        left = await ann.room(room)
+        await ann.moderation.leave(left.group())
+        await ann.people.confirm(ann.people.find("Bob"))
+        assert await words(ann, left.key) == []
+        assert len(await words(ann, (await ann.room("@Bob")).key)) == 1
