@@ -60,10 +60,11 @@ WANTS_MAX = 4_096
 MESH_LINKS = 8
 """Links of a room that new entries are pushed on: enough to reach all, whatever fails of them."""
 
-OUTSTANDING_BYTES = 1_048_576
+OUTSTANDING_BYTES = 2_097_152
 """Runs that a sender has on the way before their commit is acknowledged: a commit takes tens of
-milliseconds, in which a fast link carries several times 256 KiB. Few of these bytes are in the
-channel at once; they wait behind its own, lower, bound, so that live frames pass."""
+milliseconds, in which a fast link carries several times 256 KiB, and a larger one costs less for
+each entry (ids are random: every commit writes most pages of their index again). Few of these bytes
+are in the channel at once; they wait behind its own, lower, bound, so that live frames pass."""
 
 HANDSHAKE_BYTES_MAX = 4_096
 HANDSHAKE_S = 10.0

@@ -224,17 +224,23 @@ def parse_header(raw: bytes) -> Header | None:
         and len(header.incarnation) == 8
         and len(header.prev) == (32 if header.seq else 0)
         and len(header.epoch) in (0, 32)
-        and len(header.after) <= AFTER_MAX
-        and all(len(cause) == 32 for cause in header.after)
+        and (not header.after or _causes_fit(header.after))
     )
     ranges = (
         0 <= header.seq < 1 << 63
         and 0 <= header.kind < 1 << 31
         and 0 <= header.length <= BODY_BYTES_MAX
         and in_bounds(header.time)
-        and list(header.after) == sorted(set(header.after))
     )
     return header if sizes and ranges else None
+
+
+def _causes_fit(after: tuple[bytes, ...]) -> bool:
+    return (
+        len(after) <= AFTER_MAX
+        and all(len(cause) == 32 for cause in after)
+        and list(after) == sorted(set(after))
+    )
 
 
 def decode_body(kind: int, plaintext: bytes) -> msgspec.Struct | None:

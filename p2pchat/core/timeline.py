@@ -78,7 +78,8 @@ class Timeline:
         queue: deque[bytes] = deque()
         for node in new:
             # Entries that named this one before it came (a cause may arrive last).
-            for follower in self._fetch(self._kept[node.id]):
+            kept = self._kept[node.id]
+            for follower in self._fetch(kept) if kept else ():
                 self._lower(node, follower.time)
                 queue.append(follower.id)
             for cause in node.causes:
@@ -114,16 +115,20 @@ class Timeline:
             if not self._place(node):
                 continue
             self._changed[id_] = node
-            for follower in self._fetch(self._following(id_)):
-                if follower.id not in waiting:
-                    waiting.add(follower.id)
-                    queue.append(follower.id)
+            late = [follower for follower in self._following(id_) if follower not in waiting]
+            for follower in self._fetch(late) if late else ():
+                waiting.add(follower.id)
+                queue.append(follower.id)
 
     def _place(self, node: Node) -> bool:
         """Compute eff; whether it moved."""
-        low = 1 + max((cause.eff for cause in self._fetch(node.causes)), default=-1)
-        high = node.time if node.high is None else min(node.time, node.high)
-        eff = max(low, high)
+        # Spelt out: this runs for every entry that comes.
+        eff = node.time
+        if node.high is not None and node.high < eff:
+            eff = node.high
+        for cause in self._fetch(node.causes):
+            if cause.eff >= eff:
+                eff = cause.eff + 1
         moved = eff != node.eff
         node.eff = eff
         return moved
@@ -135,14 +140,17 @@ class Timeline:
         self._changed[node.id] = node
         return True
 
-    def _following(self, id_: bytes) -> list[bytes]:
+    def _following(self, id_: bytes) -> Sequence[bytes]:
         kept = self._kept.get(id_)
         if kept is None:
             kept = self._kept[id_] = self._web.followers([id_]).get(id_, ())
-        return [*kept, *self._followers.get(id_, ())]
+        new = self._followers.get(id_, ())
+        return [*kept, *new] if kept else new
 
     def _fetch(self, ids: Sequence[bytes]) -> list[Node]:
-        missing = [id_ for id_ in ids if id_ not in self._nodes]
-        if missing:
-            self._nodes.update(self._web.nodes(missing))
-        return [self._nodes[id_] for id_ in ids if id_ in self._nodes]
+        nodes = self._nodes
+        found = [nodes[id_] for id_ in ids if id_ in nodes]
+        if len(found) < len(ids):
+            nodes.update(self._web.nodes([id_ for id_ in ids if id_ not in nodes]))
+            found = [nodes[id_] for id_ in ids if id_ in nodes]
+        return found

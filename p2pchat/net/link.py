@@ -18,7 +18,7 @@ HEARTBEAT_S = 3.0
 DEAD_S = 10.0
 _HEARTBEAT = b"\x00"
 _WAITING_BYTES_MAX = 8 * 1024 * 1024
-"""Frames that arrived and were not read; credit keeps an honest peer's below 1 MiB."""
+"""Frames that arrived and were not read; credit keeps an honest peer's below 3 MiB."""
 _FRAME_COST = 128
 """What a frame costs beside its bytes: without it, frames of one byte would come nearly free."""
 _GOODBYE_S = 0.5
