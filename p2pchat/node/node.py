@@ -259,6 +259,7 @@ class Node:
             )
             self._online = _Online(peers, invites, shares, mesh, tasks)
             self._rooms.listeners.append(self._gossip)
+            tasks.create_task(self._rooms.words.run())
             self.people.session = peers.session
             for contact in self.people.contacts:
                 if not self.people.blocked(contact.person):
@@ -493,9 +494,15 @@ class Node:
             # More of us than we have: this profile was put back from a copy, or runs twice.
             _log.warning("a member has newer entries of ours; we go on as a new incarnation")
             await self._rooms.renew()
-        found = await self._database.read(
-            lambda tx: journal.messages_between(tx, fact.chain, fact.before, fact.seq, MESSAGE)
-        )
+        if not self._bus.heard():
+            return
+        recent = self._rooms.recent.between(fact.chain, fact.before, fact.seq)
+        if recent is not None:
+            found = [entry.id for entry in recent if entry.header.kind == MESSAGE]
+        else:
+            found = await self._database.read(
+                lambda tx: journal.messages_between(tx, fact.chain, fact.before, fact.seq, MESSAGE)
+            )
         for id_ in found:
             self._bus.publish(
                 events.Delivered(

@@ -153,7 +153,7 @@ async def rebuild(profile: Profile, key: bytes) -> Rebuilt:
                 kept += len(entries)
             else:
                 lost += head.seq + 1
-        await target.write(partial(search.mark, whole=False))
+        await target.write(search.clear)
     finally:
         await source.aclose()
         await target.aclose()

@@ -133,7 +133,8 @@ class Room:
         Where none is online, waits for one. Raises errors.BadInput `entry-unknown`,
         errors.Unreachable `not-delivered`.
         """
-        entry = await self._rooms.entry(await self._rooms.find(self.key, message_id))
+        id_ = await self._rooms.find(self.key, message_id)
+        entry = self._rooms.recent.entry(id_) or await self._rooms.entry(id_)
         others = {member.peer for member in self._node.members_of(self.key) if not member.me}
         told: set[str] = set()
         with self._node.events() as feed:

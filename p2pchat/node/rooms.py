@@ -34,6 +34,8 @@ from p2pchat.core.membership import OPEN
 from p2pchat.core.reconcile import Append, Forked, Load
 from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.node import prologue
+from p2pchat.node.recent import Recent
+from p2pchat.node.words import Words
 from p2pchat.store import contacts, groups, journal, meta, rooms, search
 from p2pchat.store.database import Connection, Database
 from p2pchat.text import printable
@@ -41,8 +43,6 @@ from p2pchat.text import printable
 __all__ = ["Author", "Rooms"]
 
 _SHOWN = frozenset({MESSAGE, SHARE})
-_INDEXED = 2_000
-"""Messages in one transaction when the index is made anew."""
 _SEALED_MAX = 4_096
 """Entries kept in memory until their key comes; the rest is seen with the next `log`."""
 
@@ -85,10 +85,11 @@ class Rooms:
         self._rooms: dict[bytes, Chains] = {}
         self._sealed: dict[bytes, list[Entry]] = {}
         """entries that came before their epoch's key, by epoch"""
-        self._forgotten = False
-        """Whether some of those were not kept."""
         self.saving = asyncio.Lock()
         """held while accepted entries go to disk, in order, and what follows from them is done"""
+        self.words = Words(database)
+        self.recent = Recent()
+        """What we wrote ourselves last."""
         self.listeners: list[Listener] = []
         self.judge: Callable[[Group], Awaitable[None]]
         """Does what new acts of membership ask for."""
@@ -189,6 +190,7 @@ class Rooms:
             )
         entries.append(own(kind, body, chains.writing_epoch() or b""))
         await self.append([Append(room, tuple(entries))], None)
+        self.recent.add(entries)
         return entries[-1]
 
     def own(self, chains: Chains) -> prologue.Own:
@@ -254,11 +256,9 @@ class Rooms:
             chains = self._rooms[room]
             appends += [Append(room, entries) for entries in chains.unsaved]
             chains.unsaved.clear()
-        wall = self._wall()
-        for append in appends:
-            for entry in append.entries:
-                self._clock.witness(entry.header.time, wall)
         if appends:
+            newest = max(entry.header.time for one in appends for entry in one.entries)
+            self._clock.witness(newest, self._wall())
             await self.append(appends, source if all(one in own for one in appends) else None)
 
     async def append(self, appends: Sequence[Append], source: object) -> None:
@@ -272,9 +272,6 @@ class Rooms:
                         for epoch in self._opened_by(chains, entry)
                     ]
 
-        texts = [(append.room, self._texts(append.entries)) for append in appends]
-        texts += [(room, self._texts(self._sealed.get(epoch, []))) for room, epoch, _ in epochs]
-        late = bool(epochs) and self._forgotten
         shown = [
             certificate
             for append in appends
@@ -290,17 +287,14 @@ class Rooms:
                 contacts.renew(tx, certificate)
             for room, epoch, key in epochs:
                 rooms.add_epoch(tx, room, epoch, key)
-            for room, found in texts:
-                search.add(tx, room, found)
-            if late:
-                search.mark(tx, whole=False)
 
         try:
             # Once queued it will be committed, so what follows from that must not be cancelled off.
-            await asyncio.shield(self._database.write(write))
+            await asyncio.shield(self._database.submit(write))
         except errors.Error:
             await self._reload({append.room for append in appends})
             raise
+        self.words.note()
         for append in appends:
             self._committed(append, source)
         for _, epoch, _ in epochs:
@@ -328,47 +322,10 @@ class Rooms:
             waiting = self._sealed.setdefault(entry.header.epoch, [])
             if len(waiting) < _SEALED_MAX and len(self._sealed) < _SEALED_MAX:
                 waiting.append(entry)
-            else:
-                self._forgotten = True
             return
         event = self.event(entry) if self.heard() else None
         if event is not None:
             self._publish(event)
-
-    def _texts(self, entries: Iterable[Entry]) -> list[tuple[bytes, str]]:
-        """What the index of words takes of these, by id."""
-        found = []
-        for entry in entries:
-            if entry.header.kind == MESSAGE:
-                body = self._rooms[entry.header.room].read(entry)
-                if isinstance(body, MessageBody):
-                    found.append((entry.id, body.text))
-        return found
-
-    async def _index(self) -> None:
-        """Index all messages anew where some are missing, as after an update."""
-        if await self._database.read(search.complete):
-            return
-        await self._database.write(search.clear)
-        number = 0
-        while True:
-            rows = await self._database.read(
-                partial(journal.after, number=number, kinds=(MESSAGE,), count=_INDEXED)
-            )
-            if not rows:
-                break
-            number = rows[-1][0]
-            texts = [
-                (room, self._texts(entry for _, entry in rows if entry.header.room == room))
-                for room in {entry.header.room for _, entry in rows}
-            ]
-
-            def add(tx: Connection, texts: list[tuple[bytes, list[tuple[bytes, str]]]]) -> None:
-                for room, found in texts:
-                    search.add(tx, room, found)
-
-            await self._database.write(partial(add, texts=texts))
-        await self._database.write(partial(search.mark, whole=True))
 
     async def _reload(self, wanted: set[bytes]) -> None:
         def read(tx: Connection) -> dict[bytes, Chains]:
@@ -482,7 +439,7 @@ class Rooms:
             return search.find(tx, room, words, kinds, last=last, since_s=since_s, hidden=hidden)
 
         if words is not None:
-            await self._index()
+            await self.words.complete()
         entries = await self._database.read(read)
         return [event for entry in entries if (event := self.event(entry)) is not None]
 
@@ -497,7 +454,10 @@ class Rooms:
         """
         bounds = id_range(prefix.lower())
         matching: list[bytes] = []
-        if bounds is not None:
+        known = self.recent.entry(bounds[0]) if bounds is not None else None
+        if known is not None and known.header.room == room and id_text(known.id) == prefix.lower():
+            matching = [known.id]
+        elif bounds is not None:
             find = partial(journal.between, room=room, first=bounds[0], end=bounds[1], count=2)
             matching = await self._database.read(find)
         if len(matching) != 1:

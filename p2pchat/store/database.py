@@ -23,9 +23,13 @@ __all__ = ["SCHEMA_VERSION", "Connection", "Database", "connect", "faults"]
 
 T = TypeVar("T")
 Connection = Any
-"""A sqlcipher3 connection (the package ships no types)."""
+"""A sqlcipher3 connection (the package ships no types).
 
-SCHEMA_VERSION = 5
+Its `memory` is a dict for what the writer's work remembers of entries that it has written. Whoever
+deletes entries clears it, and it is empty again once anything was undone.
+"""
+
+SCHEMA_VERSION = 6
 _JOINED_MAX = 256
 """Writes in one transaction: enough to share an fsync, few enough that none waits long."""
 _BUSY_S = 10.0
@@ -64,19 +68,22 @@ class Database:
         several share, it is undone and run again alone. What it raises is raised here, and its
         changes undone; a database's error as the errors.Error of `open`, else `internal`.
         """
-        return await self._submit(self._writes, work)
+        return await self.submit(work)
+
+    def submit(self, work: Callable[[Connection], T]) -> "asyncio.Future[T]":
+        """`write` that is queued at once, before anybody waits: to shield it needs no task."""
+        return self._submit(self._writes, work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on a snapshot."""
         return await self._submit(self._reads, work)
 
-    async def _submit(self, jobs: "_Queue", work: Callable[[Connection], T]) -> T:
+    def _submit(self, jobs: "_Queue", work: Callable[[Connection], T]) -> "asyncio.Future[T]":
         if not self._threads:
             raise Error("internal", "the profile is closed", "start p2pchat again")
         job = _Job(work, asyncio.get_running_loop())
         jobs.put(job)
-        result: T = await job.future
-        return result
+        return job.future
 
     async def aclose(self) -> None:
         """Finish what is queued, then close."""
@@ -87,10 +94,17 @@ class Database:
             await asyncio.to_thread(thread.join)
 
 
+# The package ships no types.
+class _Connection(sqlite.Connection):  # type: ignore[misc]
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.memory: dict[bytes, Any] = {}
+
+
 class _Job:
     def __init__(self, work: Callable[[Connection], Any], loop: asyncio.AbstractEventLoop) -> None:
         self._work = work
-        self._loop = loop
+        self.loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
         self.outcome: tuple[Any, BaseException | None] = (None, None)
 
@@ -98,29 +112,38 @@ class _Job:
         try:
             self.outcome = (self._work(connection), None)
         except sqlite.Error as error:
+            connection.memory.clear()
             self.fail(error)
         except BaseException as error:  # noqa: BLE001  (the thread serves others; handed to whoever asked)
+            connection.memory.clear()
             self.outcome = (None, error)
 
     def fail(self, error: sqlite.Error) -> None:
         self.outcome = (None, _caused(_mapped(error), error))
 
-    def settle(self) -> None:
+    def deliver(self) -> None:
+        """In the loop's thread."""
         value, error = self.outcome
+        if self.future.done():
+            return
         if isinstance(error, StopIteration):  # which a future would not take
             error = _caused(RuntimeError("StopIteration left a transaction"), error)
+        if error is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(value)
 
-        def deliver() -> None:
-            if self.future.done():
-                return
-            if error is not None:
-                self.future.set_exception(error)
-            else:
-                self.future.set_result(value)
 
-        # RuntimeError: the loop is gone, and with it whoever waited.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(deliver)
+def _settle(batch: list[_Job]) -> None:
+    """Hand the outcomes over; one call, since each wakes the loop."""
+
+    def deliver() -> None:
+        for job in batch:
+            job.deliver()
+
+    # RuntimeError: the loop is gone, and with it whoever waited. All jobs are of one loop.
+    with suppress(RuntimeError):
+        batch[0].loop.call_soon_threadsafe(deliver)
 
 
 _Queue: TypeAlias = "queue.SimpleQueue[_Job | None]"
@@ -137,8 +160,7 @@ def _run_writer(connection: Connection, jobs: _Queue) -> None:
         batch, stop = _waiting(jobs)
         if batch:
             _commit(connection, batch)
-        for job in batch:
-            job.settle()
+            _settle(batch)
     with suppress(sqlite.Error):  # else the log is replayed at the next start
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -163,6 +185,10 @@ def _commit(connection: Connection, batch: list[_Job]) -> None:
     """Run the jobs in one transaction; where the transaction itself fails, each in its own."""
     try:
         connection.execute("BEGIN IMMEDIATE")
+        if len(batch) == 1:
+            batch[0].run(connection)
+            connection.execute("COMMIT" if batch[0].outcome[1] is None else "ROLLBACK")
+            return
         for job in batch:
             connection.execute("SAVEPOINT job")
             job.run(connection)
@@ -172,6 +198,7 @@ def _commit(connection: Connection, batch: list[_Job]) -> None:
             connection.execute("RELEASE job")
         connection.execute("COMMIT")
     except sqlite.Error as error:
+        connection.memory.clear()
         with suppress(sqlite.Error):
             connection.execute("ROLLBACK")
         if len(batch) > 1:
@@ -190,7 +217,7 @@ def _run_reader(connection: Connection, jobs: _Queue) -> None:
             job.fail(error)
         with suppress(sqlite.Error):
             connection.execute("ROLLBACK")
-        job.settle()
+        _settle([job])
     connection.close()
 
 
@@ -232,7 +259,11 @@ def connect(path: Path, key: bytes) -> Connection:
     """A connection of one's own; errors are SQLite's own (see `faults`)."""
     # Opened here, used in one other thread from then on.
     connection = sqlite.connect(
-        str(path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+        str(path),
+        isolation_level=None,
+        timeout=_BUSY_S,
+        check_same_thread=False,
+        factory=_Connection,
     )
     try:
         for pragma in (

@@ -1,6 +1,6 @@
 """Entries, chains and their order on disk."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,15 @@ COLUMNS = "entries.id, entries.chain_id, entries.header, entries.body, entries.s
 """What `entries_of` makes entries of."""
 _TOGETHER = 500
 """Ids in one statement."""
+_ROWS = 64
+"""Entries in one statement."""
+_INSERT = (
+    "INSERT INTO entries"
+    " (id, chain, seq, kind, room, chain_id, time, eff, high, header, body, signature) VALUES "
+)
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_REMEMBERED = 4_096
+"""Entries whose place the writer need not read again: what follows names recent ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +68,11 @@ def insert(tx: Connection, entries: Sequence[Entry]) -> None:
     Raises Error `internal` if they do not: the caller's view of the chain is stale.
     """
     # Before they are there: to move them in the index afterwards would cost as much again.
-    placed = {node.id: node for node in Timeline(Web(tx)).insert(map(timeline_node, entries))}
-    append(tx, entries, placed)
-    for entry in entries:
-        del placed[entry.id]
-    place(tx, placed.values())
+    new = {entry.id: timeline_node(entry) for entry in entries}
+    moved = {node.id: node for node in Timeline(Web(tx, new)).insert(new.values())}
+    append(tx, entries, moved)
+    place(tx, [node for id_, node in moved.items() if id_ not in new])
+    _remember(tx, new)
 
 
 def append(
@@ -93,32 +102,30 @@ def append(
             " VALUES (?, ?, ?, ?, ?, ?)",
             (first.chain, first.header.room, first.header.device, *head),
         ).lastrowid
-    tx.executemany(
-        "INSERT INTO entries"
-        " (id, chain, seq, kind, room, chain_id, time, eff, high, header, body, signature)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
+    for start in range(0, len(entries), _ROWS):
+        part = entries[start : start + _ROWS]
+        values: list[object] = []
+        for entry in part:
+            header, node = entry.header, placed[entry.id] if placed else None
+            values += (
                 entry.id,
                 number,
-                entry.header.seq,
-                entry.header.kind,
-                entry.header.room,
+                header.seq,
+                header.kind,
+                header.room,
                 entry.chain,
-                entry.header.time,
-                placed[entry.id].eff if placed else 0,
-                placed[entry.id].high if placed else None,
+                header.time,
+                node.eff if node else 0,
+                node.high if node else None,
                 entry.raw,
                 entry.body,
                 entry.signature,
             )
-            for entry in entries
-        ],
-    )
-    tx.executemany(
-        "INSERT INTO causes (cause, follower) VALUES (?, ?)",
-        [(cause, entry.id) for entry in entries for cause in entry.header.after],
-    )
+        # In one statement: each takes the interpreter's lock again, which the loop's thread holds.
+        tx.execute(_INSERT + ", ".join([_ROW] * len(part)), values)
+    named = [(cause, entry.id) for entry in entries for cause in entry.header.after]
+    if named:
+        tx.executemany("INSERT INTO causes (cause, follower) VALUES (?, ?)", named)
 
 
 def heads(tx: Connection, room: bytes) -> list[HeadRow]:
@@ -327,15 +334,18 @@ def timeline_node(entry: Entry) -> Node:
 
 
 class Web:
-    """Entries on disk as the order's web (`core.timeline.Web`)."""
+    """Entries on disk as the order's web (`core.timeline.Web`). `new` are not there yet."""
 
-    def __init__(self, tx: Connection) -> None:
+    def __init__(self, tx: Connection, new: Container[bytes] = ()) -> None:
         self._tx = tx
+        self._new = new
 
     def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
-        found: dict[bytes, Node] = {}
+        memory: dict[bytes, Node] = self._tx.memory
+        found = {id_: memory[id_] for id_ in ids if id_ in memory}
+        missing = [id_ for id_ in ids if id_ not in found]
         for id_, time, raw, high, eff in self._in(
-            "SELECT id, time, header, high, eff FROM entries WHERE id IN ({})", ids
+            "SELECT id, time, header, high, eff FROM entries WHERE id IN ({})", missing
         ):
             header = parse_header(raw)
             assert header is not None
@@ -345,14 +355,19 @@ class Web:
 
     def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
         found: dict[bytes, list[bytes]] = {}
-        for query in (
-            "SELECT cause, follower FROM causes WHERE cause IN ({})",
+        for cause, follower in self._in(
+            "SELECT cause, follower FROM causes WHERE cause IN ({})", ids
+        ):
+            found.setdefault(cause, []).append(follower)
+        # Those that are new end their chains.
+        old = [id_ for id_ in ids if id_ not in self._new]
+        for cause, follower in self._in(
             "SELECT entries.id, next.id FROM entries JOIN entries AS next"
             " ON next.chain = entries.chain AND next.seq = entries.seq + 1"
             " WHERE entries.id IN ({})",
+            old,
         ):
-            for cause, follower in self._in(query, ids):
-                found.setdefault(cause, []).append(follower)
+            found.setdefault(cause, []).append(follower)
         return found
 
     def _in(self, query: str, ids: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
@@ -361,9 +376,19 @@ class Web:
             yield from self._tx.execute(query.format(", ".join("?" * len(part))), part)
 
 
+def _remember(tx: Connection, new: Mapping[bytes, Node]) -> None:
+    memory: dict[bytes, Node] = tx.memory
+    memory.update(new)
+    if len(memory) > 2 * _REMEMBERED:
+        for id_ in list(memory)[:-_REMEMBERED]:
+            del memory[id_]
+
+
 def place(tx: Connection, nodes: Iterable[Node]) -> None:
     """Keep what the order has computed."""
-    tx.executemany(
-        "UPDATE entries SET eff = ?, high = ? WHERE id = ?",
-        [(node.eff, node.high, node.id) for node in nodes],
-    )
+    nodes = list(nodes)
+    memory: dict[bytes, Node] = tx.memory
+    memory.update((node.id, node) for node in nodes if node.id in memory)
+    moved = [(node.eff, node.high, node.id) for node in nodes]
+    if moved:
+        tx.executemany("UPDATE entries SET eff = ?, high = ? WHERE id = ?", moved)

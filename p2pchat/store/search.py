@@ -1,15 +1,21 @@
-"""The index of words: which messages of a room have them."""
+"""The index of words: which messages of a room have them.
+
+It is filled behind the journal, in the order of arrival and in batches (`missing`, `keep`), since
+its own pages would make each commit slower. How far it has come is kept with it, in the same
+transaction, so that nothing is left out whatever dies when. Messages whose key is not here wait in
+`unread` until it is.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
 
 from p2pchat.core.clock import stamp
-from p2pchat.core.entry import Entry
+from p2pchat.core.entry import MESSAGE, Entry
 from p2pchat.errors import BadInput
 from p2pchat.store import journal, meta
 from p2pchat.store.database import Connection
 
-__all__ = ["add", "clear", "complete", "find", "mark", "query", "remove"]
+__all__ = ["clear", "find", "keep", "missing", "query"]
 
 _TERMS_MAX = 32
 _TERM = re.compile(r'"([^"]*)"?|(\S+)')
@@ -40,24 +46,52 @@ def query(room: bytes, words: str) -> str:
     return f'({found}) AND place : "{_place(room)}"'
 
 
-def add(tx: Connection, room: bytes, texts: Iterable[tuple[bytes, str]]) -> None:
-    """Index the texts of these entries, by id."""
-    place = _place(room)
+def missing(tx: Connection, count: int) -> list[tuple[int, Entry]]:
+    """The next messages that the index lacks, by row, `count` of them at most.
+
+    Give all of them to `keep`. Those that waited for a key that has come are first.
+    """
+    waiting = tx.execute(
+        f"SELECT entries.number, {journal.COLUMNS} FROM epochs CROSS JOIN unread"  # noqa: S608
+        " ON unread.room = epochs.room AND unread.epoch = epochs.epoch"
+        " CROSS JOIN entries ON entries.number = unread.number LIMIT ?",
+        (count,),
+    ).fetchall()
+    if waiting:
+        entries = journal.entries_of(row[1:] for row in waiting)
+        return [(row[0], entry) for row, entry in zip(waiting, entries, strict=True)]
+    return journal.after(tx, _reached(tx), (MESSAGE,), count)
+
+
+def keep(
+    tx: Connection, texts: Iterable[tuple[int, bytes, str]], sealed: Iterable[tuple[int, Entry]]
+) -> None:
+    """Index rows (number, room, text) that `missing` has found.
+
+    `sealed`: those that cannot be read for want of a key; they wait for it.
+    """
+    found = list(texts)
+    numbers = [number for number, _, _ in found]
+    waiting = [(one.header.room, one.header.epoch, number) for number, one in sealed]
+    newest = max(numbers + [number for _, _, number in waiting], default=0)
+    marks = ", ".join("?" * len(numbers))
+    # A body may have gone since they were read.
+    there = {
+        row[0]
+        for row in tx.execute(
+            f"SELECT number FROM entries WHERE number IN ({marks}) AND body IS NOT NULL",  # noqa: S608
+            numbers,
+        )
+    }
     # FTS5 flushes for each row of an INSERT that selects, which costs four times as much.
-    rows = [
-        (number[0], text, place)
-        for id_, text in texts
-        if (number := tx.execute("SELECT number FROM entries WHERE id = ?", (id_,)).fetchone())
-    ]
-    tx.executemany("INSERT OR REPLACE INTO words (rowid, text, place) VALUES (?, ?, ?)", rows)
-
-
-def remove(tx: Connection, ids: Iterable[bytes]) -> None:
-    """Forget the words of these entries; to be called while they are there."""
     tx.executemany(
-        "DELETE FROM words WHERE rowid = (SELECT number FROM entries WHERE id = ?)",
-        [(id_,) for id_ in ids],
+        "INSERT OR REPLACE INTO words (rowid, text, place) VALUES (?, ?, ?)",
+        [(number, text, _place(room)) for number, room, text in found if number in there],
     )
+    tx.executemany("DELETE FROM unread WHERE number = ?", [(number,) for number in numbers])
+    tx.executemany("INSERT OR IGNORE INTO unread (room, epoch, number) VALUES (?, ?, ?)", waiting)
+    if newest > _reached(tx):
+        meta.put(tx, "words", str(newest).encode())
 
 
 def find(
@@ -87,17 +121,16 @@ def find(
     return list(journal.entries_of(rows))[::-1]
 
 
-def complete(tx: Connection) -> bool:
-    """Whether all that could be indexed is; else `clear` it, `add` all, and `mark` it."""
-    return meta.get(tx, "words") != b"0"
-
-
-def mark(tx: Connection, *, whole: bool) -> None:
-    meta.put(tx, "words", b"1" if whole else b"0")
-
-
 def clear(tx: Connection) -> None:
+    """Forget it: all messages are missing."""
     tx.execute("DELETE FROM words")
+    tx.execute("DELETE FROM unread")
+    meta.put(tx, "words", b"0")
+
+
+def _reached(tx: Connection) -> int:
+    """The row up to which entries are indexed, or wait."""
+    return int(meta.get(tx, "words") or b"0")
 
 
 def _place(room: bytes) -> str:

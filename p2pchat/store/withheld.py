@@ -9,7 +9,7 @@ from p2pchat.core.entry import Entry
 from p2pchat.core.identity import Certificate
 from p2pchat.core.membership import Limit
 from p2pchat.core.timeline import Timeline
-from p2pchat.store import journal, search
+from p2pchat.store import journal
 from p2pchat.store.database import Connection
 
 __all__ = ["acts", "chains", "drop", "keep", "waiting", "withhold"]
@@ -61,9 +61,9 @@ def _take_out(
     causes = {cause for node in nodes for cause in node.causes} - ids
     found = journal.Web(tx).followers(sorted(ids))
     followers = {follower for some in found.values() for follower in some} - ids
-    search.remove(tx, [entry.id for entry in gone])
     tx.executemany("DELETE FROM causes WHERE follower = ?", [(id_,) for id_ in ids])
     tx.execute("DELETE FROM entries WHERE chain = ? AND seq > ?", (number, beyond))
+    tx.memory.clear()
     timeline = Timeline(journal.Web(tx))
     journal.place(tx, timeline.removed(sorted(causes), sorted(followers)))
 

@@ -18,8 +18,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from p2pchat.core.chain import Chains
 from p2pchat.core.entry import DEVICE, MESSAGE, Entry, MessageBody
 from p2pchat.core.identity import Identity, direct_room
 from p2pchat.core.reconcile import Append
+from p2pchat.core.timeline import Node as Place
+from p2pchat.core.timeline import Timeline
 from p2pchat.net import aiortc_compat
 from p2pchat.net.link import Link
 from p2pchat.store import contacts, journal
@@ -117,6 +120,54 @@ class NodeEnd:
         started = time.perf_counter()
         await self._node._rooms.find(room.key, newest.id)
         return time.perf_counter() - started
+
+    async def placed(self) -> tuple[float, float]:
+        """Seconds to place one entry at the end; and one that answers another far back, late."""
+        room = await self._room()
+
+        def one(tx: Connection, causes: tuple[bytes, ...], time_: int) -> float:
+            # As after a start: what the writer remembers is no part of it.
+            tx.memory.clear()
+            new = Place(os.urandom(32), time_, causes)
+            started = time.perf_counter()
+            journal.place(tx, Timeline(journal.Web(tx, {new.id})).insert([new]))
+            return time.perf_counter() - started
+
+        def work(tx: Connection) -> tuple[float, float]:
+            heads = journal.heads(tx, room.key)
+            newest = max(head.time for head in heads)
+            back = journal.numbered(tx, range(1_000 - 40, 1_000))
+            tx.execute("SAVEPOINT trial")
+            ending = [
+                one(tx, tuple(head.id for head in heads[:4]), newest + at) for at in range(1, 40)
+            ]
+            late = [one(tx, (entry.id,), entry.header.time - (1 << 32)) for entry in back]
+            tx.execute("ROLLBACK TO trial")
+            tx.execute("RELEASE trial")
+            tx.memory.clear()
+            return statistics.median(ending), statistics.median(late)
+
+        return await self._node._database.write(work)
+
+    async def decrypted(self) -> float:
+        """Seconds to decrypt all, by the same thread that took them in."""
+        room = await self._room()
+        (chains,) = self._node._rooms.all()
+        taken, number = 0.0, 0
+        while rows := await self._node._database.read(
+            partial(journal.after, number=number, kinds=(MESSAGE,), count=_BATCH)
+        ):
+            number = rows[-1][0]
+            started = time.perf_counter()
+            for _, entry in rows:
+                assert entry.header.room == room.key
+                assert isinstance(chains.read(entry), MessageBody)
+            taken += time.perf_counter() - started
+        return taken
+
+    async def cpu(self) -> float:
+        """Seconds of processor time that this process has taken; others' load leaves it alone."""
+        return time.process_time()
 
     async def rss(self) -> float:
         return _rss_mb()
@@ -347,8 +398,8 @@ class Maker:
             for node, other in ((ann, bob), (bob, ann)):
                 await _introduce(node, other.identity, secret)
 
-    async def fill(self, count: int) -> float:
-        """Write so many messages of ten devices of Ann's; seconds."""
+    async def fill(self, count: int) -> dict[str, float]:
+        """Write so many messages of ten devices of Ann's; seconds, and microseconds of placing."""
         config = load(None, {}, _SETTINGS)
         started = time.perf_counter()
         async with Node.open(self._folder / "ann", config=config, online=False) as node:
@@ -359,13 +410,22 @@ class Maker:
             # On disk is what counts here: nobody looks at them.
             node._rooms._show = lambda entry: None  # type: ignore[method-assign]
             authors = [_device_of(node.identity) for _ in range(_AUTHORS)]
+            placing = _timed_placing()
             made = 0
             while made < count:
                 author = authors[made // _BATCH % _AUTHORS]
                 batch = list(_written(node, chains, author, min(_BATCH, count - made)))
-                await node._rooms._append([Append(room.key, tuple(batch))], None)
+                await node._rooms.append([Append(room.key, tuple(batch))], None)
                 made += sum(entry.header.kind == MESSAGE for entry in batch)
-        return time.perf_counter() - started
+            made_s = time.perf_counter() - started
+            await node._rooms.words.complete()
+            tenth = max(1, len(placing) // 10)
+            return {
+                "made": made_s,
+                "indexed": time.perf_counter() - started - made_s,
+                "first": statistics.median(placing[:tenth]) * 1e6,
+                "last": statistics.median(placing[-tenth:]) * 1e6,
+            }
 
     async def more(self) -> None:
         """One more message of Ann's."""
@@ -373,6 +433,22 @@ class Maker:
         async with Node.open(self._folder / "ann", config=config, online=False) as node:
             (found,) = await node.rooms()
             await (await node.room(found.room)).send(_text(random.Random(1)))
+
+
+def _timed_placing() -> list[float]:
+    """Seconds for each entry that the order takes from now on, by batches."""
+    taken: list[float] = []
+    insert = Timeline.insert
+
+    def timed(timeline: Timeline, batch: Iterable[Place]) -> list[Place]:
+        nodes = list(batch)
+        started = time.perf_counter()
+        moved = insert(timeline, nodes)
+        taken.append((time.perf_counter() - started) / len(nodes))
+        return moved
+
+    Timeline.insert = timed  # type: ignore[method-assign]
+    return taken
 
 
 async def _introduce(node: Node, other: Identity, secret: bytes) -> None:
@@ -434,10 +510,10 @@ async def raw_rate(count: int, size: int) -> float:
         return count * size / float(ended - started)
 
 
-async def homes(folder: Path, count: int) -> float:
+async def homes(folder: Path, count: int) -> dict[str, float]:
     async with ends(("maker", str(folder))) as (maker,):
         await maker.ask("pair")
-        return float(await maker.ask("fill", count)) if count else 0.0
+        return dict(await maker.ask("fill", count)) if count else {}
 
 
 async def resync(count: int) -> None:
@@ -451,9 +527,14 @@ async def resync(count: int) -> None:
             total = await ann.ask("total")
             await bob.ask("open", online=True)
             before = [await end.ask("rss") for end in (ann, bob)]
+            spent = [-await end.ask("cpu") for end in (ann, bob)]
             linked, level = await bob.ask("level", total)
+            spent = [
+                used + await end.ask("cpu") for used, end in zip(spent, (ann, bob), strict=True)
+            ]
             after = [await end.ask("rss") for end in (ann, bob)]
             size = sum(line[2] for line in await bob.ask("traced") if line[:2] == ["in", "Run"])
+            decrypted = await bob.ask("decrypted")
         raw = await raw_rate(size // _MESSAGE, _MESSAGE)
         rate = total / (level - linked)
         row(
@@ -462,6 +543,13 @@ async def resync(count: int) -> None:
             f"raw {raw / size * total:,.0f} /s ({raw / 1e6:.1f} MB/s)",
             ">= 20,000 /s",
         )
+        row(
+            "  and decrypted, one after the other",
+            f"{total / (level - linked + decrypted):,.0f} /s",
+            f"decryption alone {total / decrypted:,.0f} /s",
+        )
+        for who, used in zip(("sender", "receiver"), spent, strict=True):
+            row(f"  processor time, {who}", f"{used / total * 1e6:.0f} us each", "")
         for who, peak, idle in zip(("sender", "receiver"), after, before, strict=True):
             row(
                 f"  peak memory, {who}",
@@ -533,13 +621,14 @@ def raw_commit(folder: Path, count: int) -> float:
 
 async def large(count: int) -> None:
     figures: list[dict[str, float]] = []
-    made = 0.0
+    made: dict[str, float] = {}
     for size in (1_000, count):
         with tempfile.TemporaryDirectory() as name:
             made = await homes(Path(name), size)
             async with ends(("node", f"{name}/ann")) as (ann,):
                 figures.append(
                     {
+                        **made,
                         "open": await ann.ask("open", online=False),
                         "shown": await ann.ask("shown", 100),
                         "again": await ann.ask("shown", 100),
@@ -548,8 +637,21 @@ async def large(count: int) -> None:
                         "rss": await ann.ask("rss"),
                     }
                 )
+                ending, late = await ann.ask("placed")
+                figures[-1] |= {"ending": ending, "late": late}
     small, big = figures
-    row(f"{count:,} entries made", f"{made:.0f} s", f"{count / made:,.0f} /s")
+    row(f"{count:,} entries made", f"{big['made']:.0f} s", f"{count / big['made']:,.0f} /s")
+    row("  their words indexed in", f"{big['indexed']:.0f} s", f"{count / big['indexed']:,.0f} /s")
+    row(
+        "  order: placing an entry, in batches",
+        f"{big['last']:.1f} us each",
+        f"of the first tenth: {big['first']:.1f} us",
+    )
+    for what, key in (
+        ("  order: one at the end, nothing cached", "ending"),
+        ("  order: one that comes late, far back", "late"),
+    ):
+        row(what, f"{big[key] * 1000:.2f} ms", f"of 1,000: {small[key] * 1000:.2f} ms")
     for what, key, target in (
         ("  opens in", "open", "<= 300 ms"),
         ("  shows the newest 100 in", "shown", "<= 20 ms"),

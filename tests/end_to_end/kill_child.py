@@ -32,6 +32,7 @@ from p2pchat.store.database import Connection
 
 _TRANSCRIPT = bytes(32)
 _LANES = 4
+_SOUGHT = 20
 _OWN_EVERY = 16
 _WHOLE = 1 << 40
 
@@ -52,9 +53,16 @@ async def write(home: str) -> None:
             while True:
                 _say("id", (await room.send(os.urandom(20).hex())).id)
 
+        async def seek() -> None:
+            """Index meanwhile: it must stand being killed as well."""
+            while True:
+                await asyncio.sleep(0.02)
+                await _searched(room, "none")
+
         async with asyncio.TaskGroup() as tasks:
             for _ in range(_LANES):
                 tasks.create_task(lane())
+            tasks.create_task(seek())
 
 
 async def feed(home: str, file: str, seed: str) -> None:
@@ -180,6 +188,8 @@ async def check(home: str) -> None:
         assert effs == {node.id: node.eff for node in placed}, "the order is another one"
         shown = [message async for message in room.history(last=None)]
         assert len(shown) == sum(entry.header.kind == MESSAGE for entry in entries)
+        for message in shown[:: max(1, len(shown) // _SOUGHT)]:
+            assert message.id in await _searched(room, f'"{message.text}"'), "not in the index"
         for message in shown:
             _say("id", message.id)
 
@@ -224,6 +234,10 @@ class _Nothing:
 
 async def _rooms(node: Node) -> list[Room]:
     return [await node.room(row.room) for row in await node.rooms()]
+
+
+async def _searched(room: Room, words: str) -> set[str]:
+    return {message.id async for message in room.history(search=words)}
 
 
 def _chains(node: Node, room: Room) -> Chains:

@@ -83,7 +83,7 @@ async def test_a_page_that_cannot_be_read_costs_no_more_than_what_is_on_it(tmp_p
     path = tmp_path / "Ann" / "journal.db"
     data = bytearray(path.read_bytes())
     # Somewhere within the rows of entries, whose pages are the last ones.
-    data[-len(data) // 4] ^= 1
+    data[-len(data) // 8] ^= 1
     path.write_bytes(data)
     profile = Profile.open(tmp_path / "Ann")
     rebuilt = await rebuild(profile, profile.key(os.urandom))

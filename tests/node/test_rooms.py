@@ -15,7 +15,6 @@ from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody
 from p2pchat.core.identity import Identity
 from p2pchat.core.reconcile import Append
 from p2pchat.node.rooms import Rooms
-from p2pchat.store import search
 from p2pchat.store.database import Database
 from tests.node.people import WAIT_S, friends, heard
 
@@ -118,39 +117,6 @@ async def test_what_the_other_writes_is_shown_once_it_is_on_disk(
         await near.take(far.committed[-1])
         assert near.texts == await far.history() == ["hello", "hello yourself"]
         assert await near.history("your*") == await far.history("your*") == ["hello yourself"]
-
-
-async def test_an_index_with_gaps_is_made_anew_when_it_is_asked(
-    tmp_path: Path, ann: Identity, bob: Identity, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("p2pchat.node.rooms._INDEXED", 2)
-    async with _desk(tmp_path / "ann", ann, bob) as desk:
-        for number in range(5):
-            await desk.say(f"number {number}")
-        await desk.database.write(search.clear)
-        assert await desk.history("number") == []
-        await desk.database.write(lambda tx: search.mark(tx, whole=False))
-        assert len(await desk.history("number")) == 5
-        assert await desk.database.read(search.complete)
-
-
-async def test_keys_that_come_too_late_leave_the_index_to_be_made_anew(
-    tmp_path: Path, ann: Identity, bob: Identity, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("p2pchat.node.rooms._SEALED_MAX", 1)
-    async with (
-        _desk(tmp_path / "ann", ann, bob) as lost,
-        _desk(tmp_path / "bob", bob, ann) as far,
-        _desk(tmp_path / "again", ann, bob) as restored,
-    ):
-        await lost.say("before")
-        await far.take(lost.committed[0])
-        await far.say("after one")
-        await far.say("after two")
-        for entries in far.committed[-2:]:
-            await restored.take(entries)
-        await restored.take(lost.committed[0])
-        assert await restored.history("after") == ["after one", "after two"]
 
 
 async def test_an_entry_whose_key_comes_later_is_shown_when_it_does(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from p2pchat.core.entry import MESSAGE, SHARE
+from p2pchat.core.entry import MESSAGE, Entry
 from p2pchat.errors import BadInput
 from p2pchat.store import journal, rooms, search
 from p2pchat.store.database import Connection, Database
@@ -27,9 +27,15 @@ async def _fill(database: Database) -> None:
             for number, text in enumerate(_TEXTS):
                 entry = author.write(text.encode(), at_s=100 - number)
                 journal.insert(tx, [entry])
-                search.add(tx, author.room, [(entry.id, text)])
+        texts = [(number, one.header.room, _text(one)) for number, one in search.missing(tx, 99)]
+        search.keep(tx, texts, [])
 
     await database.write(work)
+
+
+def _text(entry: Entry) -> str:
+    assert entry.body is not None
+    return entry.body.decode()
 
 
 async def _found(
@@ -80,17 +86,83 @@ async def test_the_newest_since_a_time(database: Database) -> None:
     assert await _found(database, "see", since_s=START_MS / 1000 + 99.5) == [0]
 
 
-async def test_an_index_can_be_made_anew(database: Database) -> None:
-    assert await database.read(search.complete)
+async def test_what_is_indexed_is_missing_no_more_until_all_is_forgotten(
+    database: Database,
+) -> None:
     await _fill(database)
-    await database.write(lambda tx: search.mark(tx, whole=False))
+    assert await database.read(lambda tx: search.missing(tx, 3)) == []
     await database.write(search.clear)
-    assert not await database.read(search.complete)
     assert not await _found(database, "noon")
-    rows = await database.read(lambda tx: journal.after(tx, 0, (MESSAGE, SHARE), 3))
-    assert len(rows) == 3
+    rows = await database.read(lambda tx: search.missing(tx, 3))
     assert [entry.header.seq for _, entry in rows] == [0, 1, 2]
-    assert await database.read(lambda tx: journal.after(tx, rows[-1][0] + 99, (MESSAGE,), 3)) == []
+    await database.write(
+        lambda tx: search.keep(tx, [(number, ROOM, "anew") for number, _ in rows], [])
+    )
+    assert await _found(database, "anew") == [0, 1, 2]
+    ((_, entry), *_) = await database.read(lambda tx: search.missing(tx, 3))
+    assert entry.header.seq == 3
+
+
+async def test_what_waits_for_a_key_is_missing_again_once_the_key_is_here(
+    database: Database,
+) -> None:
+    author = Author(b"A")
+    entries = [author.write(b"sealed"), author.write(b"sealed too")]
+
+    def arrive(tx: Connection) -> None:
+        journal.insert(tx, entries)
+        search.keep(tx, [], search.missing(tx, 99))
+
+    await database.write(arrive)
+    assert await database.read(lambda tx: search.missing(tx, 99)) == []
+    await database.write(lambda tx: rooms.add_epoch(tx, ROOM, b"f" * 32, b"another's key"))
+    assert await database.read(lambda tx: search.missing(tx, 99)) == []
+    await database.write(lambda tx: rooms.add_epoch(tx, ROOM, b"e" * 32, b"key"))
+    found = await database.read(lambda tx: search.missing(tx, 99))
+    assert [entry.id for _, entry in found] == [entry.id for entry in entries]
+    await database.write(
+        lambda tx: search.keep(tx, [(number, ROOM, _text(one)) for number, one in found], [])
+    )
+    assert await database.read(lambda tx: search.missing(tx, 99)) == []
+    assert await _found(database, "too") == [1]
+
+
+async def test_a_body_that_went_meanwhile_is_not_indexed(database: Database) -> None:
+    author = Author(b"A")
+
+    def work(tx: Connection) -> None:
+        journal.insert(tx, [author.write(b"gone"), author.write(b"here")])
+        texts = [(number, ROOM, _text(one)) for number, one in search.missing(tx, 99)]
+        tx.execute("UPDATE entries SET body = NULL WHERE number = ?", (texts[0][0],))
+        search.keep(tx, texts, [])
+
+    await database.write(work)
+    assert await _found(database, "gone") == []
+    assert await _found(database, "here") == [1]
+    assert await database.read(lambda tx: search.missing(tx, 99)) == []
+
+
+async def test_rows_that_are_gone_leave_the_index_and_their_numbers_are_indexed_anew(
+    database: Database,
+) -> None:
+    await _fill(database)
+    old = Author(b"Z")
+    await database.write(lambda tx: journal.insert(tx, [old.write(b"late noon")]))
+    ((number, _),) = await database.read(lambda tx: search.missing(tx, 99))
+    await database.write(lambda tx: search.keep(tx, [(number, ROOM, "late noon")], []))
+    assert await _found(database, "late") == [0]
+
+    def replace(tx: Connection) -> None:
+        tx.execute("DELETE FROM entries WHERE number = ?", (number,))
+        tx.memory.clear()
+        journal.insert(tx, [Author(b"Y").write(b"instead")])
+
+    await database.write(replace)
+    ((again, entry),) = await database.read(lambda tx: search.missing(tx, 99))
+    assert again == number
+    await database.write(lambda tx: search.keep(tx, [(again, ROOM, _text(entry))], []))
+    assert await _found(database, "late") == []
+    assert await _found(database, "instead") == [0]
 
 
 async def test_what_a_hidden_device_wrote_is_not_found(database: Database) -> None:
