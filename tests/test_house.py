@@ -28,6 +28,7 @@ UNMIRRORED = {
     "p2pchat/errors.py": "held by this file, code by code",
     "signaling/errors.py": "an exception that keeps its three arguments",
     "p2pchat/files/worker.py": "a process of its own, tested through its pipe: test_session.py",
+    "signaling/server/__main__.py": "runs whole: tests/end_to_end/test_signal.py",
     "p2pchat/cli/demo.py": "runs whole: tests/end_to_end, and make smoke on the built wheel",
 }
 
@@ -84,12 +85,15 @@ def has_logic(path: Path) -> bool:
 
 def mirror(module: Path) -> Path:
     """p2pchat/core/entry.py -> tests/core/test_entry.py, p2pchat/text.py -> tests/test_text.py,
-    signaling/carriers/lan.py -> tests/signaling/test_lan.py; a package's own `__init__` ->
+    signaling/carriers/lan.py -> tests/signaling/test_lan.py, signaling/carriers/mailbox.py ->
+    tests/signaling/test_mailbox_carrier.py; a package's own `__init__` ->
     test_<package>.py beside its parts'.
     """
     parts = module.relative_to(ROOT).with_suffix("").parts
     parts = parts[1:] if parts[0] == "p2pchat" else parts
     name = parts[-2] if parts[-1] == "__init__" and len(parts) > 1 else parts[-1]
+    if "carriers" in parts and (ROOT / "signaling" / f"{name}.py").exists():
+        name += "_carrier"  # the machine of the same name has the plain one
     return ROOT.joinpath("tests", *parts[:-1][:1], f"test_{name}.py")
 
 

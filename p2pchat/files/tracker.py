@@ -2,7 +2,7 @@
 
 libtorrent announces its WebRTC offers here; each goes, as a `Signal`, to one peer that `node` has
 named, and what peers answer or offer comes back in. So files cross the same NATs as messages, with
-no tracker elsewhere. (bittorrent-tracker's WebSocket protocol: JSON, binary strings as latin-1.)
+no tracker elsewhere. The words are those of any WebTorrent tracker: `signaling.announce`.
 """
 
 import json
@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
+from signaling import announce
+from signaling.announce import ID_BYTES, MESSAGE_MAX, Announce, Answer
+
 __all__ = ["Signal", "Swarms", "Tracker"]
 
 _log = logging.getLogger(__name__)
-_ID_BYTES = 20
-_SDP_MAX = 8_192
-_CANDIDATES_MAX = 16
-"""Each makes libtorrent send checks to an address that a peer has chosen."""
 _OFFERS_KEPT = 16
 _OFFERS_HELD = 16
 _OFFER_S = 25.0
@@ -34,7 +33,6 @@ _OFFERS_TAKEN, _TAKEN_S = 32, 60.0
 """From one peer; each offer costs libtorrent a PeerConnection."""
 _QUEUE_MAX = 256
 _ANNOUNCE_S, _ANNOUNCE_SOON_S = 60, 5
-_MESSAGE_MAX = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +120,16 @@ class Swarms:
 
     def announced(self, message: dict[str, object], now: float) -> bytes | None:
         """Take a message of libtorrent's; the info-hash to answer an announce for."""
-        info_hash = _binary(message.get("info_hash"))
-        if message.get("action") != "announce" or len(info_hash) != _ID_BYTES:
+        said = announce.read(message, self._addresses)
+        if isinstance(said, Answer):
+            self.signals.append(
+                Signal(said.to_peer_id, said.info_hash, "answer", said.offer_id, said.sdp)
+            )
+        if not isinstance(said, Announce):
             return None
-        if isinstance(message.get("answer"), dict):
-            self._answered(info_hash, message)
-            return None
+        info_hash = said.info_hash
         fresh = self._fresh.setdefault(info_hash, deque(maxlen=_OFFERS_KEPT))
-        begun = message.get("event") in ("started", "stopped")
+        begun = said.event in ("started", "stopped")
         if begun:
             # libtorrent has dropped all connections of this torrent, and what it had offered.
             fresh.clear()
@@ -137,23 +137,17 @@ class Swarms:
             unanswered = seat.offered is not None and not seat.answered
             if begun or (unanswered and now - (seat.offered or 0.0) > _ANSWER_S):
                 seat.offered, seat.answered = None, False
-        offers = message.get("offers")
-        for item in offers if isinstance(offers, list) else []:
-            if isinstance(item, dict):
-                sdp, offer_id = self._sdp(item.get("offer")), _binary(item.get("offer_id"))
-                if sdp and len(offer_id) == _ID_BYTES:
-                    fresh.append(_Offer(offer_id, sdp, now))
+        fresh.extend(_Offer(offer.offer_id, offer.sdp, now) for offer in said.offers)
         self._hand_out(info_hash, now)
-        wanted = message.get("numwant")
-        self._quota[info_hash] = wanted if isinstance(wanted, int) else 0
+        self._quota[info_hash] = said.wanted
         self._let_in(info_hash)
         return info_hash
 
     def deliver(self, signal: Signal) -> None:
         """A peer's offer or answer, for libtorrent. What no honest peer sends is left out."""
         key = signal.info_hash, signal.offer_id
-        sdp = _tidy(signal.sdp, None)
-        if len(signal.offer_id) != _ID_BYTES or len(signal.info_hash) != _ID_BYTES or not sdp:
+        sdp = announce.tidy_sdp(signal.sdp, None)
+        if len(signal.offer_id) != ID_BYTES or len(signal.info_hash) != ID_BYTES or not sdp:
             return
         if signal.kind == "answer":
             # Once, and only from whom the offer went to.
@@ -170,16 +164,12 @@ class Swarms:
             self._taken[signal.peer] = taken + 1
         else:
             return
-        message: dict[str, object] = {
-            "action": "announce",
-            "info_hash": signal.info_hash.decode("latin-1"),
-            "peer_id": signal.peer.decode("latin-1"),
-            "offer_id": signal.offer_id.decode("latin-1"),
-            signal.kind: {"type": signal.kind, "sdp": sdp},
-        }
         if signal.kind == "answer":
-            self.messages.append((signal.info_hash, message))
+            answer = Answer(signal.info_hash, signal.peer, b"", signal.offer_id, sdp)
+            self.messages.append((signal.info_hash, announce.answer_for(answer)))
         else:
+            offer = announce.Offer(signal.offer_id, sdp)
+            message = announce.offer_for(signal.info_hash, signal.peer, offer)
             held = self._held.setdefault(signal.info_hash, deque(maxlen=_OFFERS_HELD))
             held.append(message)
             self._let_in(signal.info_hash)
@@ -199,17 +189,6 @@ class Swarms:
             self._taken_since = now
             self._taken.clear()
 
-    def _answered(self, info_hash: bytes, message: dict[str, object]) -> None:
-        """libtorrent answers the offer of a peer."""
-        sdp, offer_id = self._sdp(message.get("answer")), _binary(message.get("offer_id"))
-        peer = _binary(message.get("to_peer_id"))
-        if sdp and len(offer_id) == _ID_BYTES:
-            self.signals.append(Signal(peer, info_hash, "answer", offer_id, sdp))
-
-    def _sdp(self, description: object) -> str:
-        sdp = description.get("sdp") if isinstance(description, dict) else None
-        return _tidy(sdp, self._addresses) if isinstance(sdp, str) else ""
-
     def _hand_out(self, info_hash: bytes, now: float) -> None:
         fresh = self._fresh.get(info_hash, deque())
         while fresh and now - fresh[0].made > _OFFER_S:
@@ -222,26 +201,6 @@ class Swarms:
                 if len(self._handed) > _HANDED_MAX:
                     self._handed.pop(next(iter(self._handed)))
                 self.signals.append(Signal(peer, info_hash, "offer", offer.offer_id, offer.sdp))
-
-
-def _tidy(sdp: str, addresses: Collection[str] | None) -> str:
-    """A description with few candidates, of UDP, at `addresses`; empty if it is none at all.
-
-    `a=candidate:foundation component transport priority address port typ …` (RFC 8839, 5.1).
-    """
-    if len(sdp) > _SDP_MAX:
-        return ""
-    lines, candidates = [], 0
-    for line in sdp.splitlines():
-        if line.startswith("a=candidate:"):
-            fields = line.split()
-            if len(fields) < 8 or fields[2].lower() != "udp" or candidates == _CANDIDATES_MAX:
-                continue
-            if addresses is not None and fields[7] == "host" and fields[4] not in addresses:
-                continue
-            candidates += 1
-        lines.append(line + "\r\n")
-    return "".join(lines)
 
 
 class Tracker:
@@ -325,7 +284,7 @@ class Tracker:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("token") != self._token:
             raise web.HTTPForbidden
-        socket = web.WebSocketResponse(max_msg_size=_MESSAGE_MAX)
+        socket = web.WebSocketResponse(max_msg_size=MESSAGE_MAX)
         await socket.prepare(request)
         self._socket = socket
         async for message in socket:
@@ -346,23 +305,6 @@ class Tracker:
         if info_hash is not None:
             # Who has all has nobody to look for.
             waiting = fields.get("left") != 0 and self.swarms.waiting(info_hash)
-            await self._tell(
-                {
-                    "action": "announce",
-                    "info_hash": info_hash.decode("latin-1"),
-                    "interval": _ANNOUNCE_SOON_S if waiting else _ANNOUNCE_S,
-                    "complete": 0,
-                    "incomplete": 0,
-                }
-            )
+            interval_s = _ANNOUNCE_SOON_S if waiting else _ANNOUNCE_S
+            await self._tell(announce.announced(info_hash, interval_s, 0, 0))
         await self.flush()
-
-
-def _binary(value: object) -> bytes:
-    """A latin-1 string as the bytes it stands for; empty if it is none."""
-    if not isinstance(value, str):
-        return b""
-    try:
-        return value.encode("latin-1")
-    except UnicodeEncodeError:
-        return b""

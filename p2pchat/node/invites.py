@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from p2pchat import errors
 from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, Random, id_text
-from p2pchat.core.invite import app_bytes, inviter_name
+from p2pchat.core.invite import app_bytes, inviter_mailbox, inviter_name
 from p2pchat.events import Event, Note, ReplyReady
 from p2pchat.events import Peer as PeerEvent
 from p2pchat.net.transport import ConnectFailed, Transport
+from p2pchat.node.mailboxes import Mailboxes
 from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
 from p2pchat.store import invites as table
 from p2pchat.store.database import Connection, Database
@@ -55,6 +56,7 @@ class Invites:
         self,
         database: Database,
         peers: Peers,
+        mailboxes: Mailboxes,
         identity: Callable[[], Identity],
         admit: Admit,
         random: Random,
@@ -63,6 +65,7 @@ class Invites:
     ) -> None:
         self._database = database
         self._peers = peers
+        self._mailboxes = mailboxes
         self._identity = identity
         self._admit = admit
         self._random = random
@@ -89,7 +92,7 @@ class Invites:
             identity.person,
             self._random(16),
             int(self._wall() + expires_s),
-            app_bytes(identity.certificate.name, room=into is not None),
+            app_bytes(identity.certificate.name, self._mailboxes.own, room=into is not None),
             transport.description if transport else None,
         )
         try:
@@ -278,11 +281,17 @@ class Invites:
                 "this invite is of somebody whom you have blocked",
                 "take that back first: p2pchat unblock PEER",
             )
-        name = inviter_name(invite.app)
+        name, mailbox = inviter_name(invite.app), inviter_mailbox(invite.app)
+        also = self._mailboxes.named(mailbox)
         outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
 
         async def admit(proven: Proven) -> str | None:
-            await self._database.write(lambda tx: self._admit(tx, proven, invite))
+            def write(tx: Connection) -> None:
+                self._admit(tx, proven, invite)
+                if also:
+                    self._mailboxes.remember(tx, proven.certificate.person, mailbox)
+
+            await self._database.write(write)
             return None
 
         def settled(result: Session | Exception) -> None:
@@ -300,7 +309,10 @@ class Invites:
         left = invite.expires + _LATE_S - self._wall()
         limit = min(left, timeout) if timeout is not None else left
         registrations = self._peers.seek(
-            SlotKeys.derive(invite.slot_secret), purpose, wanted=lambda: not outcome.done()
+            SlotKeys.derive(invite.slot_secret),
+            purpose,
+            wanted=lambda: not outcome.done(),
+            also=also,
         )
         try:
             async with asyncio.timeout(limit):

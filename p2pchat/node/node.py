@@ -241,19 +241,31 @@ class Node:
         # Here, so that an offline command does not pay for aiortc, zeroconf and libtorrent.
         from p2pchat.net.transport import Settings
         from p2pchat.node.invites import Invites
+        from p2pchat.node.mailboxes import Mailboxes, configured
         from p2pchat.node.peers import Peers
         from p2pchat.node.shares import Shares
 
         net = self.config.net
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(owned_tasks())
-            carriers = await self._carriers(stack)
+            own = configured(self.config.mailbox.url)
+            mailboxes = Mailboxes(own, net.interfaces, tasks, os.urandom, time.time)
+            await self._database.read(mailboxes.load)
+            carriers = [*await self._carriers(stack), *mailboxes.always()]
             settings = Settings(tuple(net.stun), tuple(net.interfaces), tuple(net.turn))
             peers = Peers(self, tasks, carriers, settings, os.urandom)
             invites = Invites(
-                self._database, peers, self._me, self._come, os.urandom, time.time, tasks
+                self._database,
+                peers,
+                mailboxes,
+                self._me,
+                self._come,
+                os.urandom,
+                time.time,
+                tasks,
             )
             mesh = Mesh(self._rooms, self._groups, self.people, peers, self._me)
+            peers.beside = mailboxes.beside
             shares = await stack.enter_async_context(
                 Shares.open(self.profile.files_path, self.config, self._database, peers, self._bus)
             )

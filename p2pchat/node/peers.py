@@ -276,6 +276,8 @@ class Peers:
         self._sessions: dict[bytes, list[Session]] = {}
         self._registrations: dict[bytes, list[Registration]] = {}
         self._half_open = 0
+        self.beside: Callable[[bytes], Sequence[Carrier]] = lambda person: ()
+        """Carriers by which this contact may be found, beside those for all."""
 
     def session(self, person: bytes) -> Session | None:
         """The newest link to a person."""
@@ -314,10 +316,11 @@ class Peers:
             role = "a" if lower else "b"
             return Purpose(role, contact_psk(secret), person, via, admit, settled)
 
+        also = self.beside(person)
         self._registrations[person] = (
-            self.seek(slot, purpose, wanted=lambda: self.session(person) is None)
+            self.seek(slot, purpose, wanted=lambda: self.session(person) is None, also=also)
             if lower
-            else self.serve(slot, purpose)
+            else self.serve(slot, purpose, also=also)
         )
 
     def meet(
@@ -356,9 +359,13 @@ class Peers:
             await session.close("bye")
 
     def seek(
-        self, slot: SlotKeys, purpose: Callable[[str], Purpose], wanted: Callable[[], bool]
+        self,
+        slot: SlotKeys,
+        purpose: Callable[[str], Purpose],
+        wanted: Callable[[], bool],
+        also: Sequence[Carrier] = (),
     ) -> list[Registration]:
-        """Offer to whoever serves the slot, over every carrier, as long as `wanted`."""
+        """Offer to whoever serves the slot, over every carrier and `also`, as long as `wanted`."""
 
         def offer_over(name: str) -> Callable[[], Awaitable["_Offer | None"]]:
             async def offer() -> "_Offer | None":
@@ -369,10 +376,13 @@ class Peers:
 
             return offer
 
-        return [carrier.seek(slot, offer_over(carrier.name)) for carrier in self._carriers]
+        carriers = [*self._carriers, *also]
+        return [carrier.seek(slot, offer_over(carrier.name)) for carrier in carriers]
 
-    def serve(self, slot: SlotKeys, purpose: Callable[[str], Purpose]) -> list[Registration]:
-        """Answer whoever seeks in the slot, over every carrier."""
+    def serve(
+        self, slot: SlotKeys, purpose: Callable[[str], Purpose], also: Sequence[Carrier] = ()
+    ) -> list[Registration]:
+        """Answer whoever seeks in the slot, over every carrier and `also`."""
 
         def answer_over(name: str) -> Callable[[Description], Awaitable[Description | None]]:
             async def answer(offer: Description) -> Description | None:
@@ -380,7 +390,8 @@ class Peers:
 
             return answer
 
-        return [carrier.serve(slot, answer_over(carrier.name)) for carrier in self._carriers]
+        carriers = [*self._carriers, *also]
+        return [carrier.serve(slot, answer_over(carrier.name)) for carrier in carriers]
 
     async def answer(self, offer: Description, purpose: Purpose) -> Description | None:
         """Answer an offer; the link comes up by itself. None where too many are half open."""
