@@ -88,6 +88,21 @@ class Config(_Section, frozen=True, kw_only=True):
     # section.key -> "default", "file", "environment" or "--set"
     sources: dict[str, str] = {}
 
+    def mailbox_address(self) -> str:
+        """Where to connect to for `mailbox.url`, empty for nowhere. Raises `config-malformed`."""
+        if not self.mailbox.url:
+            return ""
+        # Here, so that a command that needs no network pays for none of it.
+        from signaling.address import mailbox_url
+
+        try:
+            return mailbox_url(self.mailbox.url)
+        except ValueError as error:
+            raise _malformed(
+                f"mailbox.url is no address of a mailbox: {self.mailbox.url!r}",
+                "write https://host, as whoever runs the server tells you",
+            ) from error
+
 
 _SECTIONS = tuple(field for field in Config.__struct_fields__ if field != "sources")
 
@@ -142,9 +157,11 @@ def load(
             raise _malformed(f"{setting!r} has no '='", "write --set section.key=value")
         put(name.strip(), _value(text), "--set")
     try:
-        return msgspec.convert({**values, "sources": sources}, Config)
+        found = msgspec.convert({**values, "sources": sources}, Config)
     except msgspec.ValidationError as error:
         raise _malformed(f"setting of the wrong type: {error}", "see p2pchat config") from error
+    found.mailbox_address()
+    return found
 
 
 def _value(text: str) -> object:

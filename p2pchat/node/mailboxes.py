@@ -8,15 +8,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from p2pchat import errors
 from p2pchat.core.identity import Random
 from p2pchat.store import meta
 from p2pchat.store.database import Connection
+from signaling.address import mailbox_url
 from signaling.carriers import Carrier
 from signaling.carriers.discovery import interfaces_of
-from signaling.carriers.mailbox import MailboxCarrier, mailbox_url
+from signaling.carriers.mailbox import MailboxCarrier
 
-__all__ = ["Mailboxes", "configured"]
+__all__ = ["Mailboxes"]
 
 _log = logging.getLogger(__name__)
 _PREFIX = "mailbox/"
@@ -24,22 +24,8 @@ _FOREIGN_MAX = 16
 """Servers of friends; each is a connection for as long as we run."""
 
 
-def configured(url: str) -> str:
-    """The address in the settings, empty if there is none. Raises Usage `config-malformed`."""
-    if not url:
-        return ""
-    try:
-        return mailbox_url(url)
-    except ValueError as error:
-        raise errors.Usage(
-            "config-malformed",
-            f"mailbox.url is no address of a mailbox: {url!r}",
-            "write https://host, as the one who runs the server tells you",
-        ) from error
-
-
 class Mailboxes:
-    """`own` as `configured` gives it; `interfaces` those that the node may use."""
+    """`own` as `Config.mailbox_address` gives it; `interfaces` those that the node may use."""
 
     def __init__(
         self,

@@ -241,14 +241,14 @@ class Node:
         # Here, so that an offline command does not pay for aiortc, zeroconf and libtorrent.
         from p2pchat.net.transport import Settings
         from p2pchat.node.invites import Invites
-        from p2pchat.node.mailboxes import Mailboxes, configured
+        from p2pchat.node.mailboxes import Mailboxes
         from p2pchat.node.peers import Peers
         from p2pchat.node.shares import Shares
 
         net = self.config.net
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(owned_tasks())
-            own = configured(self.config.mailbox.url)
+            own = self.config.mailbox_address()
             mailboxes = Mailboxes(own, net.interfaces, tasks, os.urandom, time.time)
             await self._database.read(mailboxes.load)
             carriers = [*await self._carriers(stack), *mailboxes.always()]

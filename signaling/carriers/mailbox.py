@@ -12,11 +12,11 @@ import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from signaling import letter, mailbox
+from signaling.address import mailbox_url
 from signaling.carriers import Answer, Offer
 from signaling.envelope import (
     SlotKeys,
@@ -33,7 +33,7 @@ from signaling.rendezvous import Rendezvous
 from signaling.sdp import Description
 from signaling.tasks import owned_tasks
 
-__all__ = ["MailboxCarrier", "mailbox_url"]
+__all__ = ["MailboxCarrier"]
 
 _log = logging.getLogger(__name__)
 _FIRST_S, _LONGEST_S = 1.0, 60.0
@@ -57,22 +57,6 @@ _REPLAYS_MAX = 4_096
 _UNSENT_MAX = 65_536
 Random = Callable[[int], bytes]
 Heard = Callable[[Item], None]
-
-
-def mailbox_url(text: str) -> str:
-    """The WebSocket address for what a person writes: `https://host`, `http://host:port/prefix`.
-
-    Raises ValueError if it is no address of a server.
-    """
-    parts = urlsplit(text.strip())
-    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
-    # `port` raises ValueError for what is none.
-    if scheme is None or not parts.hostname or parts.port == 0 or parts.query or parts.fragment:
-        raise ValueError("a mailbox is https://host, perhaps with a port and a path")
-    if parts.username or parts.password:
-        raise ValueError("a mailbox needs no name and no password")
-    path = parts.path.rstrip("/").removesuffix("/mailbox")
-    return f"{scheme}://{parts.netloc}{path}/mailbox"
 
 
 class _Slot:

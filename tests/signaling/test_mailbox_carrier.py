@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from signaling import letter, mailbox
 from signaling.carriers import mailbox as carrier_module
-from signaling.carriers.mailbox import MailboxCarrier, mailbox_url
+from signaling.carriers.mailbox import MailboxCarrier
 from signaling.envelope import SlotKeys, offer_binding, seal_answer, seal_offer
 from signaling.letter import Kind
 from signaling.mailbox import Item, Put, Watch
@@ -241,12 +241,14 @@ async def test_garbage_and_what_was_not_asked_for_is_counted_and_left() -> None:
             await socket.send_str(what)
         elif what is not None:
             await socket.send_bytes(what)
+        await socket.close()
 
     async with liar(says) as url, at(url) as one:
         seeker = Seeker()
         one.seek(SLOT, seeker)
         one.serve(OTHER, Answerer())
         await _until(lambda: one.ignored["malformed"] >= 2 and one.ignored["not binary"] >= 1)
+        assert one.ignored["not asked for"] == 1
         assert seeker.attempts.empty()
 
 
@@ -327,33 +329,6 @@ async def test_a_server_that_greets_without_end_is_bounded() -> None:
         sealed = letter.seal_letter(SLOT, Kind.GREETING, name, os.urandom(16), os.urandom)
         carrier._greeted(slot, Item(name, 60, sealed), 0.0)
     assert len(slot.ways) == 8
-
-
-# -- addresses -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("https://signal.example", "wss://signal.example/mailbox"),
-        ("http://127.0.0.1:8080/", "ws://127.0.0.1:8080/mailbox"),
-        ("wss://signal.example/mailbox", "wss://signal.example/mailbox"),
-        ("https://example.org/p2p/", "wss://example.org/p2p/mailbox"),
-        ("http://[::1]:8080", "ws://[::1]:8080/mailbox"),
-    ],
-)
-def test_an_address_is_what_a_person_would_write(written: str, meant: str) -> None:
-    assert mailbox_url(written) == meant
-    assert mailbox_url(meant) == meant
-
-
-@pytest.mark.parametrize(
-    "written",
-    ["", "signal.example", "ftp://a", "https://", "https://a:b@c", "https://a:99999", "http://a?b"],
-)
-def test_what_is_no_address_is_refused(written: str) -> None:
-    with pytest.raises(ValueError, match=r"mailbox|Port"):
-        mailbox_url(written)
 
 
 async def test_a_page_that_is_no_mailbox_is_left_alone() -> None:
