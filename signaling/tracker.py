@@ -224,8 +224,6 @@ class Tracker:
         seat = self._seat(info_hash, peer_id)
         if seat is not None and seat.source != peer.source:
             return [Tell(peer, announce.failed("this peer id is taken", info_hash))]
-        if seat is not None and seat.peer is not None and seat.peer is not peer:
-            seat.peer.seats.discard((info_hash, peer_id))
         if said.event == "stopped":
             outputs = self._free(info_hash, peer_id) if seat is not None else []
             return [*outputs, self._counted(peer, info_hash)]
@@ -234,6 +232,9 @@ class Tracker:
                 return [Tell(peer, announce.failed("too many torrents", info_hash))]
             if seat is None and len(self._seats) >= self._bounds.seats:
                 return [Tell(peer, announce.failed("this tracker is full", info_hash))]
+        if seat is not None and seat.peer is not None:
+            # It has come back by another connection.
+            seat.peer.seats.discard((info_hash, peer_id))
         complete = said.event == "completed" or said.left == 0
         self._sit(info_hash, peer_id, _Seat(peer, peer.source, complete), now)
         peer.seats.add((info_hash, peer_id))

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -35,8 +35,7 @@ _HEARTBEAT_S = 45.0
 _UNSENT_MAX = 512
 """Items or messages that wait for one client; an honest one has few."""
 _SEND_S = 20.0
-_RECEIVE_S = 10.0
-"""For a whole message, once it has begun: between messages a client may be silent."""
+_CLOSE_S = 5.0
 _TIMER_S = 5.0
 _DOWN = 4503
 Network = IPv4Network | IPv6Network
@@ -61,6 +60,7 @@ class _Connection:
     """A WebSocket, what waits to be sent on it, and until when nothing is read from it."""
 
     socket: web.WebSocketResponse
+    request: web.Request
     unsent: deque[str | Item] = field(default_factory=deque)
     sending: bool = False
     pause_s: float = 0.0
@@ -161,7 +161,7 @@ class Server:
             raise web.HTTPServiceUnavailable(headers=headers)
         try:
             await socket.prepare(request)
-            yield source, _Connection(socket)
+            yield source, _Connection(socket, request)
         finally:
             self._admission.leave(source)
 
@@ -215,8 +215,7 @@ class Server:
             return
         if len(connection.unsent) >= _UNSENT_MAX:
             self._counts["unread"] += 1
-            connection.unsent.clear()
-            self._spawn(self._close(connection, mailbox.FLOOD))
+            self._abort(connection)
             return
         connection.unsent.append(message)
         if not connection.sending:
@@ -239,16 +238,28 @@ class Server:
                     else:
                         await socket.send_str(message)
                     patience.reschedule(asyncio.get_running_loop().time() + _SEND_S)
-        except (TimeoutError, ConnectionError, ClientConnectionResetError):
+        except TimeoutError:
+            self._abort(connection)
+        except (ConnectionError, ClientConnectionResetError):
             unsent.clear()
-            await self._close(connection, mailbox.FLOOD)
         finally:
             connection.sending = False
 
     async def _close(self, connection: _Connection, code: int) -> None:
         self._counts[f"closed_{code}"] += 1
-        with suppress(ConnectionError, ClientConnectionResetError):
-            await connection.socket.close(code=code)
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await connection.socket.close(code=code)
+        except TimeoutError:
+            self._abort(connection)
+        except (ConnectionError, ClientConnectionResetError):
+            _log.debug("gone before it was closed")
+
+    def _abort(self, connection: _Connection) -> None:
+        """It does not read: not what it was told, nor that it is closed."""
+        connection.unsent.clear()
+        if connection.request.transport is not None:
+            connection.request.transport.abort()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> bool:
         guarded = _guarded(work)
