@@ -52,6 +52,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/bench/first_light.py
 	$(BIN)/python tests/bench/journal.py
 	$(BIN)/python tests/bench/convergence.py
+	$(BIN)/python tests/bench/signalling.py
 
 # Tests come last, so that the run ends with their count.
 check: style types layers smoke test
@@ -79,7 +80,8 @@ smoke: $(VENV)/.installed-dev $(SMOKE)/.installed
 	export P2PCHAT_HOME="$$away/home"; \
 	"$$p2pchat" --version; \
 	"$$p2pchat" id; \
-	"$$p2pchat" demo
+	"$$p2pchat" demo; \
+	"$$p2pchat-signal" --version
 
 # Locked for the oldest Python we run on: what only that one needs does no harm on newer ones. Pins
 # and hashes come from the default index alone; a machine's own mirrors may hold other builds.

@@ -5,13 +5,12 @@ announce brings offers along, an answer is an announce with `answer`. What a cli
 here: sizes, counts, and the candidates of a description.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
 __all__ = [
-    "CANDIDATES_MAX",
     "ID_BYTES",
     "MESSAGE_MAX",
     "OFFERS_MAX",
@@ -29,13 +28,10 @@ __all__ = [
     "parse",
     "read",
     "scraped",
-    "tidy_sdp",
 ]
 
 ID_BYTES = 20
 SDP_MAX = 8_192
-CANDIDATES_MAX = 16
-"""Each makes the other end send checks to an address that a stranger has chosen."""
 OFFERS_MAX = 16
 """In one announce; libtorrent and browsers bring 5 to 10."""
 SCRAPE_MAX = 64
@@ -84,17 +80,15 @@ def parse(text: str | bytes) -> Announce | Answer | Scrape | None:
     return read(fields) if isinstance(fields, dict) else None
 
 
-def read(
-    fields: Fields, addresses: Collection[str] | None = None
-) -> Announce | Answer | Scrape | None:
-    """`addresses`: the only ones of the client's own that descriptions may name; None: all."""
+def read(fields: Fields) -> Announce | Answer | Scrape | None:
+    """The message that these fields are; None if they are none."""
     if fields.get("action") == "scrape":
         return _scrape(fields.get("info_hash"))
     info_hash, peer_id = _binary(fields.get("info_hash")), _binary(fields.get("peer_id"))
     if fields.get("action") != "announce" or len(info_hash) != ID_BYTES:
         return None
     if isinstance(fields.get("answer"), dict):
-        sdp, offer_id = _sdp(fields["answer"], addresses), _binary(fields.get("offer_id"))
+        sdp, offer_id = _sdp(fields["answer"]), _binary(fields.get("offer_id"))
         if not sdp or len(offer_id) != ID_BYTES:
             return None
         return Answer(info_hash, peer_id, _binary(fields.get("to_peer_id")), offer_id, sdp)
@@ -106,7 +100,7 @@ def read(
         event if event in ("started", "stopped", "completed") else "",
         left if isinstance(left, int) and left >= 0 else None,
         max(0, min(wanted, 1_000)) if isinstance(wanted, int) else 0,
-        tuple(_offers(offers if isinstance(offers, list) else (), addresses)),
+        tuple(_offers(offers if isinstance(offers, list) else ())),
     )
 
 
@@ -117,40 +111,20 @@ def _scrape(named: object) -> Scrape | None:
     return Scrape(found) if found else None
 
 
-def _offers(listed: Iterable[object], addresses: Collection[str] | None) -> Iterable[Offer]:
+def _offers(listed: Iterable[object]) -> Iterable[Offer]:
     count = 0
     for item in listed:
         if not isinstance(item, dict) or count == OFFERS_MAX:
             continue
-        sdp, offer_id = _sdp(item.get("offer"), addresses), _binary(item.get("offer_id"))
+        sdp, offer_id = _sdp(item.get("offer")), _binary(item.get("offer_id"))
         if sdp and len(offer_id) == ID_BYTES:
             count += 1
             yield Offer(offer_id, sdp)
 
 
-def _sdp(description: object, addresses: Collection[str] | None) -> str:
+def _sdp(description: object) -> str:
     sdp = description.get("sdp") if isinstance(description, dict) else None
-    return tidy_sdp(sdp, addresses) if isinstance(sdp, str) else ""
-
-
-def tidy_sdp(sdp: str, addresses: Collection[str] | None) -> str:
-    """A description with few candidates, of UDP, at `addresses`; empty if it is none at all.
-
-    `a=candidate:foundation component transport priority address port typ …` (RFC 8839, 5.1).
-    """
-    if len(sdp) > SDP_MAX:
-        return ""
-    lines, candidates = [], 0
-    for line in sdp.splitlines():
-        if line.startswith("a=candidate:"):
-            fields = line.split()
-            if len(fields) < 8 or fields[2].lower() != "udp" or candidates == CANDIDATES_MAX:
-                continue
-            if addresses is not None and fields[7] == "host" and fields[4] not in addresses:
-                continue
-            candidates += 1
-        lines.append(line + "\r\n")
-    return "".join(lines)
+    return sdp if isinstance(sdp, str) and len(sdp) <= SDP_MAX else ""
 
 
 # -- what a tracker says ---------------------------------------------------------------------------

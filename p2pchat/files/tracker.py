@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from aiohttp import WSMsgType, web
 
 from signaling import announce
-from signaling.announce import ID_BYTES, MESSAGE_MAX, Announce, Answer
+from signaling.announce import ID_BYTES, MESSAGE_MAX, SDP_MAX, Announce, Answer
 
 __all__ = ["Signal", "Swarms", "Tracker"]
 
 _log = logging.getLogger(__name__)
+_CANDIDATES_MAX = 16
+"""Each makes libtorrent send checks to an address that a peer has chosen."""
 _OFFERS_KEPT = 16
 _OFFERS_HELD = 16
 _OFFER_S = 25.0
@@ -120,11 +122,13 @@ class Swarms:
 
     def announced(self, message: dict[str, object], now: float) -> bytes | None:
         """Take a message of libtorrent's; the info-hash to answer an announce for."""
-        said = announce.read(message, self._addresses)
+        said = announce.read(message)
         if isinstance(said, Answer):
-            self.signals.append(
-                Signal(said.to_peer_id, said.info_hash, "answer", said.offer_id, said.sdp)
-            )
+            sdp = _tidy(said.sdp, self._addresses)
+            if sdp:
+                self.signals.append(
+                    Signal(said.to_peer_id, said.info_hash, "answer", said.offer_id, sdp)
+                )
         if not isinstance(said, Announce):
             return None
         info_hash = said.info_hash
@@ -137,7 +141,10 @@ class Swarms:
             unanswered = seat.offered is not None and not seat.answered
             if begun or (unanswered and now - (seat.offered or 0.0) > _ANSWER_S):
                 seat.offered, seat.answered = None, False
-        fresh.extend(_Offer(offer.offer_id, offer.sdp, now) for offer in said.offers)
+        for offer in said.offers:
+            sdp = _tidy(offer.sdp, self._addresses)
+            if sdp:
+                fresh.append(_Offer(offer.offer_id, sdp, now))
         self._hand_out(info_hash, now)
         self._quota[info_hash] = said.wanted
         self._let_in(info_hash)
@@ -146,7 +153,7 @@ class Swarms:
     def deliver(self, signal: Signal) -> None:
         """A peer's offer or answer, for libtorrent. What no honest peer sends is left out."""
         key = signal.info_hash, signal.offer_id
-        sdp = announce.tidy_sdp(signal.sdp, None)
+        sdp = _tidy(signal.sdp, None)
         if len(signal.offer_id) != ID_BYTES or len(signal.info_hash) != ID_BYTES or not sdp:
             return
         if signal.kind == "answer":
@@ -201,6 +208,26 @@ class Swarms:
                 if len(self._handed) > _HANDED_MAX:
                     self._handed.pop(next(iter(self._handed)))
                 self.signals.append(Signal(peer, info_hash, "offer", offer.offer_id, offer.sdp))
+
+
+def _tidy(sdp: str, addresses: Collection[str] | None) -> str:
+    """A description with few candidates, of UDP, at `addresses`; empty if it is none at all.
+
+    `a=candidate:foundation component transport priority address port typ …` (RFC 8839, 5.1).
+    """
+    if len(sdp) > SDP_MAX:
+        return ""
+    lines, candidates = [], 0
+    for line in sdp.splitlines():
+        if line.startswith("a=candidate:"):
+            fields = line.split()
+            if len(fields) < 8 or fields[2].lower() != "udp" or candidates == _CANDIDATES_MAX:
+                continue
+            if addresses is not None and fields[7] == "host" and fields[4] not in addresses:
+                continue
+            candidates += 1
+        lines.append(line + "\r\n")
+    return "".join(lines)
 
 
 class Tracker:

@@ -61,7 +61,7 @@ class _Connection:
 
     socket: web.WebSocketResponse
     request: web.Request
-    unsent: deque[str | Item] = field(default_factory=deque)
+    unsent: deque[bytes | Item] = field(default_factory=deque)
     sending: bool = False
     pause_s: float = 0.0
 
@@ -210,7 +210,7 @@ class Server:
             await asyncio.sleep(pause_s)
         return not connection.socket.closed
 
-    def _send(self, connection: _Connection, message: str | Item) -> None:
+    def _send(self, connection: _Connection, message: bytes | Item) -> None:
         if connection.socket.closed:
             return
         if len(connection.unsent) >= _UNSENT_MAX:
@@ -236,7 +236,7 @@ class Server:
                             items.append(another)
                         await socket.send_bytes(mailbox.encode(items))
                     else:
-                        await socket.send_str(message)
+                        await socket.send_frame(message, WSMsgType.TEXT)
                     patience.reschedule(asyncio.get_running_loop().time() + _SEND_S)
         except TimeoutError:
             self._abort(connection)
@@ -340,8 +340,7 @@ class Server:
             match output:
                 case tracker.Tell(peer, fields):
                     if peer in self._peers:
-                        text = msgspec.json.encode(fields).decode()
-                        self._send(self._peers[peer], text)
+                        self._send(self._peers[peer], msgspec.json.encode(fields))
                 case tracker.Share(message):
                     if self._state.shared:
                         self._announcing.append(message)

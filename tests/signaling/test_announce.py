@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling import announce
-from signaling.announce import Announce, Answer, Offer, Scrape, parse, read, tidy_sdp
+from signaling.announce import Announce, Answer, Offer, Scrape, parse, read
 
 HASH, PEER = b"\xffh" * 10, b"\x80p" * 10
 SDP = "v=0\r\na=candidate:1 1 UDP 1 10.0.0.1 5000 typ host\r\n"
@@ -73,13 +73,12 @@ def test_what_is_no_message_is_none(text: str | bytes) -> None:
     assert parse(text) is None
 
 
-def test_a_description_keeps_few_candidates_of_udp() -> None:
-    many = "v=0\r\n" + "a=candidate:1 1 UDP 1 10.0.0.1 5 typ host\r\n" * 50
-    tcp = "a=candidate:1 1 TCP 1 10.0.0.1 5 typ host\r\na=candidate:broken\r\n"
-    assert tidy_sdp(tcp + many, None).count("a=candidate") == announce.CANDIDATES_MAX
-    assert "TCP" not in tidy_sdp(tcp + many, None)
-    assert tidy_sdp("x" * (announce.SDP_MAX + 1), None) == ""
-    assert "10.0.0.1" not in tidy_sdp(many, {"10.0.0.2"})
+def test_a_description_that_is_too_long_is_left_out() -> None:
+    sdps = ["x" * announce.SDP_MAX, "x" * (announce.SDP_MAX + 1)]
+    offers = [{"offer": {"sdp": sdp}, "offer_id": "o" * 20} for sdp in sdps]
+    said = read({"action": "announce", "info_hash": "h" * 20, "offers": offers})
+    assert isinstance(said, Announce)
+    assert [len(offer.sdp) for offer in said.offers] == [announce.SDP_MAX]
 
 
 _JSON = st.recursive(
