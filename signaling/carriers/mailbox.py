@@ -157,6 +157,7 @@ class MailboxCarrier:
         self._slots: dict[_Slot, None] = {}
         self._wanted, self._unwanted = asyncio.Event(), asyncio.Event()
         self._connection: _Connection | None = None
+        self._away = False
         self._answered: dict[bytes, None] = {}
         self._offering = asyncio.Semaphore(_OFFERING_MAX)
         self._answering = asyncio.Semaphore(_ANSWERING_MAX)
@@ -215,11 +216,14 @@ class MailboxCarrier:
         ) as client:
             while True:
                 await self._wanted.wait()
-                begun = loop.time()
+                begun, away = loop.time(), self._away
                 try:
                     await self._connect(client)
                 except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-                    _log.info("mailbox %s: %r", self.url, error)
+                    # Aloud once: it may stay away for long, and we ask often.
+                    self._away = True
+                    level = logging.INFO if away else logging.WARNING
+                    _log.log(level, "the mailbox %s is not there: %r", self.url, error)
                 except Exception:  # noqa: BLE001  (a task's edge: the others carry on without us)
                     _log.exception("mailbox %s", self.url)
                 if loop.time() - begun > _STABLE_S:
@@ -244,6 +248,7 @@ class MailboxCarrier:
                 for slot in list(self._slots):
                     self._begin(slot, connection)
                 self.connected.set()
+                self._away = False
                 _log.info("mailbox %s: connected", self.url)
                 await self._read(socket, connection)
         finally:
