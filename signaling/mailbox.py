@@ -28,7 +28,6 @@ __all__ = [
     "BAD",
     "BOX_MAX",
     "FLOOD",
-    "LARGE",
     "MESSAGE_MAX",
     "OPERATIONS_MAX",
     "TTL_MAX_S",
@@ -57,8 +56,8 @@ TTL_MAX_S = 3_600
 OPERATIONS_MAX = 64
 """In one message."""
 MESSAGE_MAX = OPERATIONS_MAX * (LETTER_MAX + NAME_BYTES + 16) + 16
-BAD, LARGE, FLOOD = 4400, 4413, 4429
-"""Close codes: no message of ours; too large; too much, or too fast."""
+BAD, FLOOD = 4400, 4429
+"""Close codes: no message of ours; too much, or too fast."""
 
 Name = Annotated[bytes, msgspec.Meta(min_length=NAME_BYTES, max_length=NAME_BYTES)]
 Data = Annotated[bytes, msgspec.Meta(min_length=1, max_length=LETTER_MAX)]
@@ -152,6 +151,10 @@ class Client:
     source: str
     watched: set[bytes] = field(default_factory=set)
     held: set[tuple[bytes, bytes]] = field(default_factory=set)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.watched or self.held)
 
 
 @dataclass(frozen=True, slots=True)

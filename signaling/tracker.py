@@ -59,6 +59,10 @@ class Peer:
     source: str
     seats: set[tuple[bytes, bytes]] = field(default_factory=set)
 
+    @property
+    def busy(self) -> bool:
+        return bool(self.seats)
+
 
 @dataclass(frozen=True, slots=True)
 class Tell:

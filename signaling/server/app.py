@@ -36,8 +36,12 @@ _UNSENT_MAX = 512
 """Items or messages that wait for one client; an honest one has few."""
 _SEND_S = 20.0
 _CLOSE_S = 5.0
-_TIMER_S = 5.0
-_DOWN = 4503
+_REQUEST_S = 15.0
+"""From a TCP connection to its WebSocket."""
+_IDLE_S = 120.0
+"""A client that neither watches, holds nor takes part in anything has no business here."""
+_TIMER_S = _SWEEP_S = 5.0
+_IDLE, _DOWN = 4408, 4503
 Network = IPv4Network | IPv6Network
 
 
@@ -63,6 +67,7 @@ class _Connection:
     request: web.Request
     unsent: deque[bytes | Item] = field(default_factory=deque)
     sending: bool = False
+    used: float = field(default_factory=time.monotonic)
     pause_s: float = 0.0
 
 
@@ -79,6 +84,9 @@ class Server:
         self._clients: dict[mailbox.Client, _Connection] = {}
         self._peers: dict[tracker.Peer, _Connection] = {}
         self._counts: Counter[str] = Counter()
+        # TCP connections that are WebSockets; those that are not, with when they were first seen.
+        self._upgraded: set[web.RequestHandler] = set()
+        self._waiting: dict[web.RequestHandler, float] = {}
         self._announcing: deque[bytes] = deque(maxlen=4_096)
         self._announce_wake = asyncio.Event()
         self._started = time.monotonic()
@@ -116,6 +124,7 @@ class Server:
         try:
             site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1_024)
             await site.start()
+            self._tasks.create_task(self._sweep(runner))
             self.port = runner.addresses[0][1]
             yield
         finally:
@@ -161,8 +170,10 @@ class Server:
             raise web.HTTPServiceUnavailable(headers=headers)
         try:
             await socket.prepare(request)
+            self._upgraded.add(request.protocol)
             yield source, _Connection(socket, request)
         finally:
+            self._upgraded.discard(request.protocol)
             self._admission.leave(source)
 
     async def _serve_mailbox(self, request: web.Request) -> web.StreamResponse:
@@ -205,6 +216,7 @@ class Server:
 
     async def _rest(self, connection: _Connection) -> bool:
         """Wait as long as the client has to; whether it may go on."""
+        connection.used = time.monotonic()
         pause_s, connection.pause_s = connection.pause_s, 0.0
         if pause_s:
             await asyncio.sleep(pause_s)
@@ -373,6 +385,28 @@ class Server:
             self._mailbox.handle_timer(time.time())
             self._tracker.handle_timer(time.monotonic())
 
+    async def _sweep(self, runner: web.AppRunner) -> None:
+        """End what costs a socket and does nothing with it."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = time.monotonic()
+            for members in (self._clients, self._peers):
+                for member, connection in members.items():
+                    if member.busy:
+                        connection.used = now
+                    elif now - connection.used > _IDLE_S:
+                        connection.used = now
+                        self._spawn(self._close(connection, _IDLE))
+            standing = runner.server.connections if runner.server else []
+            self._waiting = {
+                protocol: self._waiting.get(protocol, now)
+                for protocol in standing
+                if protocol not in self._upgraded
+            }
+            for protocol, since in self._waiting.items():
+                if now - since > _REQUEST_S:
+                    protocol.force_close()
+
     async def _health(self, _request: web.Request) -> web.Response:
         try:
             await self._state.check()
@@ -406,7 +440,7 @@ class Server:
         }
         for code in (429, 503):
             figures[f'refused_total{{status="{code}"}}'] = counts[f"refused_{code}"]
-        for code in (mailbox.BAD, mailbox.LARGE, mailbox.FLOOD, _DOWN):
+        for code in (mailbox.BAD, _IDLE, mailbox.FLOOD, _DOWN):
             figures[f'closed_total{{code="{code}"}}'] = counts[f"closed_{code}"]
         lines, typed = [], set[str]()
         for name, value in figures.items():

@@ -164,6 +164,28 @@ async def test_a_client_that_does_not_read_is_closed(monkeypatch: pytest.MonkeyP
         writer.close()
 
 
+async def test_who_does_nothing_is_closed_and_who_waits_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from signaling.server import app
+
+    monkeypatch.setattr(app, "_IDLE_S", 0.1)
+    monkeypatch.setattr(app, "_REQUEST_S", 0.1)
+    monkeypatch.setattr(app, "_SWEEP_S", 0.02)
+    async with serving() as (url, client):
+        waits, idle = await talk(url, client), await talk(url, client)
+        await waits.say(Watch(NAME))
+        seeder, lurker = [await client.ws_connect(f"{url}/announce") for _ in range(2)]
+        await seeder.send_str(_announce("A"))
+        silent, _ = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        assert await idle.closed() == 4408
+        assert (await lurker.receive()).data == 4408
+        assert await silent.read() == b""
+        await waits.say(Put(NAME, 60, False, b"x"))
+        assert await waits.items() == [Item(NAME, 60, b"x")]
+        assert (await seeder.receive_json())["incomplete"] == 1
+
+
 async def test_what_is_no_websocket_is_told_so() -> None:
     async with serving() as (url, client):
         for path, status in (("mailbox", 426), ("announce", 426), ("nothing", 404)):
@@ -240,9 +262,9 @@ async def test_two_libtorrents_swap_offer_and_answer_over_it(tmp_path: Path) -> 
     (tmp_path / "fetch").mkdir()
     (tmp_path / "seed" / "file").write_bytes(os.urandom(100_000))
     async with serving() as (url, client):
-        storage = lt.file_storage()
-        lt.add_files(storage, str(tmp_path / "seed" / "file"))
-        create = lt.create_torrent(storage, flags=lt.create_torrent.v1_only)
+        create = lt.create_torrent(
+            [lt.create_file_entry("file", 100_000)], 0, lt.create_torrent.v1_only
+        )
         create.add_tracker(url.replace("http", "ws") + "/announce")
         lt.set_piece_hashes(create, str(tmp_path / "seed"))
         info = lt.torrent_info(lt.bencode(create.generate()))
