@@ -36,6 +36,7 @@ _UNSENT_MAX = 512
 """Items or messages that wait for one client; an honest one has few."""
 _SEND_S = 20.0
 _CLOSE_S = 5.0
+_DOWN_S = 1.0
 _REQUEST_S = 15.0
 """From a TCP connection to its WebSocket."""
 _IDLE_S = 120.0
@@ -90,6 +91,7 @@ class Server:
         self._announcing: deque[bytes] = deque(maxlen=4_096)
         self._announce_wake = asyncio.Event()
         self._started = time.monotonic()
+        self._down_at = 0.0
         self.port = 0
 
     @classmethod
@@ -189,9 +191,15 @@ class Server:
                     await self._carry_out(self._mailbox.receive(client, message.data, time.time()))
                     if not await self._rest(connection):
                         break
+            except StateDown as down:
+                self._down(down)
+                await self._close(connection, _DOWN)
             finally:
                 del self._clients[client]
-                await self._carry_out(self._mailbox.leave(client))
+                try:
+                    await self._carry_out(self._mailbox.leave(client))
+                except StateDown as down:
+                    _log.debug("what was held is over by itself: %s", down)
             return connection.socket
 
     async def _serve_tracker(self, request: web.Request) -> web.StreamResponse:
@@ -286,6 +294,7 @@ class Server:
     # -- mailbox -------------------------------------------------------------------------------
 
     async def _carry_out(self, outputs: Sequence[mailbox.Output]) -> None:
+        """Raises StateDown."""
         changes: list[mailbox.Keep | mailbox.Drop] = []
         for output in outputs:
             match output:
@@ -305,26 +314,24 @@ class Server:
         await self._apply(changes)
 
     async def _apply(self, changes: list[mailbox.Keep | mailbox.Drop]) -> None:
-        if not changes:
-            return
-        try:
+        if changes:
             await self._state.apply(changes)
-        except StateDown as down:
-            self._down(down)
-        changes.clear()
+            changes.clear()
 
     async def _look(self, client: mailbox.Client, name: bytes) -> None:
-        try:
-            found = await self._state.items(name)
-        except StateDown as down:
-            self._down(down)
-            return
+        """Raises StateDown."""
+        found = await self._state.items(name)
         if client in self._clients:
             for data, expires in found:
                 self._tell(client, name, data, expires)
 
     def _down(self, down: StateDown) -> None:
-        """The clients find out, and come back: what they put is not there."""
+        """The clients find out, and come back: what they put may not be there."""
+        now = time.monotonic()
+        if now - self._down_at < _DOWN_S:
+            # All were closed just now; whoever has come since finds out when it says something.
+            return
+        self._down_at = now
         _log.warning("the state does not answer: %s", down)
         for connection in self._clients.values():
             self._spawn(self._close(connection, _DOWN))
@@ -341,9 +348,16 @@ class Server:
 
     def _missed(self) -> None:
         """Other instances were not heard for a while: tell all watchers what lies there."""
+        self._spawn(self._look_again())
+
+    async def _look_again(self) -> None:
         for client in list(self._clients):
             for name in list(client.watched):
-                self._spawn(self._look(client, name))
+                try:
+                    await self._look(client, name)
+                except StateDown as down:
+                    self._down(down)
+                    return
 
     # -- tracker -------------------------------------------------------------------------------
 
