@@ -62,8 +62,11 @@ class SlotKeys:
         )
 
 
-def seal_offer(keys: SlotKeys, offer: Description, now: float, random: Random) -> bytes:
-    return _seal(keys.offer, _OFFER, b"", offer, now, random)
+def seal_offer(
+    keys: SlotKeys, offer: Description, now: float, random: Random, *, room: int = ENVELOPE_MAX
+) -> bytes:
+    """At most `room` bytes, with as many candidates as fit."""
+    return _seal(keys.offer, _OFFER, b"", offer, now, random, room)
 
 
 def open_offer(keys: SlotKeys, data: bytes) -> Description | None:
@@ -72,10 +75,16 @@ def open_offer(keys: SlotKeys, data: bytes) -> Description | None:
 
 
 def seal_answer(
-    keys: SlotKeys, answer: Description, binding: bytes, now: float, random: Random
+    keys: SlotKeys,
+    answer: Description,
+    binding: bytes,
+    now: float,
+    random: Random,
+    *,
+    room: int = ENVELOPE_MAX,
 ) -> bytes:
     """`binding`: SHA-256 of the offer's envelope, or what a reply blob says instead."""
-    return _seal(keys.answer, _ANSWER, binding, answer, now, random)
+    return _seal(keys.answer, _ANSWER, binding, answer, now, random, room)
 
 
 def open_answer(keys: SlotKeys, data: bytes, binding: bytes) -> Description | None:
@@ -87,10 +96,16 @@ def offer_binding(envelope: bytes) -> bytes:
 
 
 def _seal(
-    key: bytes, kind: int, binding: bytes, description: Description, now: float, random: Random
+    key: bytes,
+    kind: int,
+    binding: bytes,
+    description: Description,
+    now: float,
+    random: Random,
+    room: int,
 ) -> bytes:
     head, nonce = bytes((_VERSION, kind)), random(12)
-    body = sdp.pack(description, ENVELOPE_MAX - _OVERHEAD)
+    body = sdp.pack(description, room - _OVERHEAD)
     plaintext = int(now).to_bytes(4, "big") + random(8) + body
     return head + nonce + AESGCM(key).encrypt(nonce, plaintext, _CONTEXT + head + binding)
 

@@ -27,6 +27,7 @@ UNMIRRORED = {
     "p2pchat/__init__.py": "only the lazy export of Node, which test_all_names_exist reads",
     "p2pchat/errors.py": "held by this file, code by code",
     "signaling/errors.py": "an exception that keeps its three arguments",
+    "p2pchat/files/dhtworker.py": "in the worker's process, tested through its pipe: test_dht.py",
     "p2pchat/files/worker.py": "a process of its own, tested through its pipe: test_session.py",
     "signaling/server/__main__.py": "runs whole: tests/end_to_end/test_signal.py",
     "p2pchat/cli/demo.py": "runs whole: tests/end_to_end, and make smoke on the built wheel",

@@ -8,9 +8,9 @@ import struct
 
 import msgspec
 
-__all__ = ["FRAME_MAX", "Add", "Command", "Connect", "Made", "Make", "PeerRow", "Ready",
-           "Reannounce", "Recheck", "Remove", "Report", "State", "Torrent", "frame",
-           "read_frame"]  # fmt: skip
+__all__ = ["FRAME_MAX", "Add", "Command", "Connect", "DhtFound", "DhtGet", "DhtJoin", "DhtNodes",
+           "DhtPut", "DhtStored", "Made", "Make", "PeerRow", "Ready", "Reannounce", "Recheck",
+           "Remove", "Report", "State", "Torrent", "frame", "read_frame"]  # fmt: skip
 
 FRAME_MAX = 16 * 1024 * 1024
 """A state of 10,000 torrents with 50 peers each would fit."""
@@ -57,7 +57,33 @@ class Remove(msgspec.Struct, frozen=True, tag="remove"):
     info_hash: bytes
 
 
-Command = Add | Make | Connect | Reannounce | Recheck | Remove
+class DhtJoin(msgspec.Struct, frozen=True, tag="dht-join"):
+    """Take part in the DHT. `state`: a file of nodes met. `local`: all nodes share a machine."""
+
+    listen: str
+    bootstrap: list[tuple[str, int]]
+    state: str
+    local: bool
+
+
+class DhtGet(msgspec.Struct, frozen=True, tag="dht-get"):
+    """Find the mutable item of a public key with a seq above `newer_than`."""
+
+    request: int
+    key: bytes
+    newer_than: int
+
+
+class DhtPut(msgspec.Struct, frozen=True, tag="dht-put"):
+    """Replace the mutable item of a key. `private`: expanded, 64 bytes."""
+
+    request: int
+    private: bytes
+    key: bytes
+    value: bytes
+
+
+Command = Add | Make | Connect | Reannounce | Recheck | Remove | DhtJoin | DhtGet | DhtPut
 
 
 class PeerRow(msgspec.Struct, frozen=True):
@@ -96,7 +122,28 @@ class State(msgspec.Struct, frozen=True, tag="state"):
     torrents: list[Torrent]
 
 
-Report = Ready | Made | State
+class DhtFound(msgspec.Struct, frozen=True, tag="dht-found"):
+    """`seq` -1: nothing was found. A value that is no string of bytes is told as an empty one."""
+
+    request: int
+    value: bytes
+    seq: int
+
+
+class DhtStored(msgspec.Struct, frozen=True, tag="dht-stored"):
+    """How many nodes took it."""
+
+    request: int
+    nodes: int
+
+
+class DhtNodes(msgspec.Struct, frozen=True, tag="dht-nodes"):
+    """How many other nodes are known, whenever that changes."""
+
+    count: int
+
+
+Report = Ready | Made | State | DhtFound | DhtStored | DhtNodes
 
 
 def frame(message: Command | Report) -> bytes:

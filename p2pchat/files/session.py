@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,9 @@ from p2pchat.files.commands import (
     Add,
     Command,
     Connect,
+    DhtFound,
+    DhtNodes,
+    DhtStored,
     Made,
     Make,
     Ready,
@@ -27,6 +30,7 @@ from p2pchat.files.commands import (
     frame,
     read_frame,
 )
+from p2pchat.files.dht import Dht
 from signaling.tasks import owned_tasks
 
 __all__ = ["FileSession"]
@@ -42,7 +46,10 @@ _STOP_S = 5.0
 
 
 class FileSession:
-    """Use `FileSession.open`. The worker starts with the first torrent."""
+    """Use `FileSession.open`. The worker starts with the first torrent, or the DHT.
+
+    `on_change` is called after each report on torrents.
+    """
 
     def __init__(
         self,
@@ -57,7 +64,7 @@ class FileSession:
     ) -> None:
         self._command = (*worker, listen, stun, "1" if rtc else "0", str(upload_rate))
         self._restart_s = restart_s
-        self._on_change = on_change
+        self.on_change = on_change
         self._torrents: dict[bytes, Add] = {}
         self._connects: dict[bytes, dict[Connect, None]] = {}
         self._makes: dict[int, asyncio.Future[bytes]] = {}
@@ -69,6 +76,7 @@ class FileSession:
         self._process: asyncio.subprocess.Process | None = None
         self._decoder = msgspec.msgpack.Decoder(Report)
         self.port = 0
+        self.dht = Dht(self._send)
         self.torrents: dict[bytes, Torrent] = {}
 
     @classmethod
@@ -157,6 +165,13 @@ class FileSession:
         """Hash all of it again; what is damaged is fetched anew."""
         self._send(Recheck(info_hash))
 
+    def join_dht(
+        self, listen: str, bootstrap: Sequence[tuple[str, int]], state: Path, *, local: bool
+    ) -> None:
+        """Take part in the DHT from now on (`Dht.join`); `dht` is ready when it is."""
+        self._wanted.set()
+        self.dht.join(listen, bootstrap, state, local=local)
+
     async def started(self) -> None:
         """Until the worker listens. Raises Error `files-unavailable`."""
         if find_spec("libtorrent") is None:
@@ -203,12 +218,13 @@ class FileSession:
             if not future.done():
                 error = Error("transfer-failed", "the process for files crashed", "try it again")
                 future.set_exception(error)
+        self.dht.lost()
         # Nobody is connected any more, and nothing moves.
         self.torrents = {
             key: msgspec.structs.replace(torrent, rate=0, peers=[])
             for key, torrent in self.torrents.items()
         }
-        self._on_change()
+        self.on_change()
 
     async def _live(self) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -233,6 +249,7 @@ class FileSession:
                 self._ready = True
                 self._failed_starts = 0
                 self._started.set()
+                self.dht.started()
                 for command in self._torrents.values():
                     self._send(command)
                     for connect in self._connects.get(command.info_hash, ()):
@@ -247,12 +264,14 @@ class FileSession:
                     )
                 else:
                     future.set_result(info_hash)
+            case DhtFound() | DhtStored() | DhtNodes():
+                self.dht.hear(report)
             case State(torrents):
                 for torrent in torrents:
                     # A report may be on its way while we remove what it is about.
                     if torrent.info_hash in self._torrents:
                         self.torrents[torrent.info_hash] = torrent
-                self._on_change()
+                self.on_change()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -5,7 +5,7 @@ transfer, which resumes, and never the chat. The worker ends when its input does
 the session. Alerts wake it through a file descriptor, never through a callback, which deadlocks
 with the GIL (arvidn/libtorrent#4638), and are copied before the next pop frees them (#7429).
 
-It never learns a share's key: what it moves is ciphertext.
+It never learns a share's key: what it moves is ciphertext. The DHT is here too (dhtworker.py).
 """
 
 import os
@@ -29,6 +29,9 @@ from p2pchat.files.commands import (
     Add,
     Command,
     Connect,
+    DhtGet,
+    DhtJoin,
+    DhtPut,
     Made,
     Make,
     PeerRow,
@@ -42,6 +45,8 @@ from p2pchat.files.commands import (
     frame,
     read_frame,
 )
+from p2pchat.files.dhtworker import DhtSession
+from p2pchat.files.durable import write_durably
 
 __all__ = ["main"]
 
@@ -138,6 +143,7 @@ class _Worker:
         self._waker.settimeout(0)
         self._session.set_alert_fd(self._waker.fileno())
         self._report_at = self._resume_at = self._retry_at = 0.0
+        self._dht: DhtSession | None = None
 
     def run(self) -> None:
         """Until the input ends."""
@@ -145,7 +151,8 @@ class _Worker:
         decoder = msgspec.msgpack.Decoder(Command)
         self._send(Ready(self._session.listen_port()))
         while True:
-            wait = max(0.0, self._report_at - time.monotonic())
+            timers = [self._report_at] + ([self._dht.next_timer()] if self._dht else [])
+            wait = max(0.0, min(timers) - time.monotonic())
             readable, _, _ = select.select([sys.stdin.fileno(), self._alerts], [], [], wait)
             if sys.stdin.fileno() in readable:
                 data = os.read(sys.stdin.fileno(), 1 << 20)
@@ -164,6 +171,8 @@ class _Worker:
 
         Not through the session's destructor: it waits for trackers (arvidn/libtorrent#1199).
         """
+        if self._dht is not None:
+            self._dht.save()
         self._session.pause()
         self._save(lt.save_resume_flags_t.flush_disk_cache)
         deadline = time.monotonic() + _STOP_S
@@ -172,6 +181,8 @@ class _Worker:
             self._pump()
 
     def _keep_time(self, now: float) -> None:
+        if self._dht is not None:
+            self._dht.keep_time(now)
         if now >= self._resume_at:
             self._resume_at = now + _RESUME_S
             self._save(0)
@@ -188,6 +199,9 @@ class _Worker:
     # -- commands ------------------------------------------------------------------------------
 
     def _obey(self, command: Command) -> None:
+        if isinstance(command, DhtJoin | DhtGet | DhtPut):
+            self._obey_dht(command)
+            return
         handle = None if isinstance(command, Make) else self._handles.get(command.info_hash)
         try:
             match command:
@@ -216,6 +230,16 @@ class _Worker:
                 self._send(State([row]))
             else:
                 print(f"{type(command).__name__}: {error}", file=sys.stderr)  # noqa: T201
+
+    def _obey_dht(self, command: DhtJoin | DhtGet | DhtPut) -> None:
+        match command:
+            case DhtJoin() if self._dht is None:
+                wake = self._waker.fileno()
+                self._dht = DhtSession(command, wake, self._send, time.monotonic())
+            case DhtGet() if self._dht is not None:
+                self._dht.get(command)
+            case DhtPut() if self._dht is not None:
+                self._dht.put(command)
 
     def _add(self, command: Add) -> None:
         if command.info_hash not in self._handles:
@@ -284,7 +308,7 @@ class _Worker:
                 [lt.create_file_entry("sealed", size)], 0, lt.create_torrent.v1_only
             )
             lt.set_piece_hashes(torrent, command.folder)
-            _write_durably(Path(command.torrent), lt.bencode(torrent.generate()))
+            write_durably(Path(command.torrent), lt.bencode(torrent.generate()))
             info_hash = lt.torrent_info(torrent.generate()).info_hashes().v1.to_bytes()
             self._made.put(Made(command.request, info_hash, ""))
         except (OSError, RuntimeError) as error:
@@ -300,6 +324,8 @@ class _Worker:
                 pass
         for alert in self._session.pop_alerts():
             self._hear(alert)
+        if self._dht is not None:
+            self._dht.pump()
         while not self._made.empty():
             made = self._made.get()
             self._hashed.add(made.info_hash)
@@ -360,7 +386,7 @@ class _Worker:
             return
         try:
             data = lt.bencode({b"info": lt.bdecode(info.info_section())})
-            _write_durably(Path(command.torrent), data)
+            write_durably(Path(command.torrent), data)
         except OSError as error:
             self._errors[info_hash] = error.strerror or str(error)
 
@@ -385,7 +411,7 @@ class _Worker:
         command = self._added.get(alert.handle.info_hashes().v1.to_bytes())
         if command is not None:
             try:
-                _write_durably(_resume(command), lt.write_resume_data_buf(alert.params))
+                write_durably(_resume(command), lt.write_resume_data_buf(alert.params))
             except OSError as error:
                 # Without it the content is hashed again, no more.
                 print(f"resume data: {error}", file=sys.stderr)  # noqa: T201
@@ -508,20 +534,6 @@ class _Worker:
 
 def _resume(command: Add) -> Path:
     return Path(command.folder) / "resume"
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def main() -> None:

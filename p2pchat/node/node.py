@@ -240,10 +240,11 @@ class Node:
         """Carriers, links and files, for as long as the context lasts; `open` enters it."""
         # Here, so that an offline command does not pay for aiortc, zeroconf and libtorrent.
         from p2pchat.net.transport import Settings
+        from p2pchat.node.dht import open_dht
         from p2pchat.node.invites import Invites
         from p2pchat.node.mailboxes import Mailboxes
         from p2pchat.node.peers import Peers
-        from p2pchat.node.shares import Shares
+        from p2pchat.node.shares import Shares, open_files
 
         net = self.config.net
         async with AsyncExitStack() as stack:
@@ -251,7 +252,13 @@ class Node:
             own = self.config.mailbox_address()
             mailboxes = Mailboxes(own, net.interfaces, tasks, os.urandom, time.time)
             await self._database.read(mailboxes.load)
-            carriers = [*await self._carriers(stack), *mailboxes.always()]
+            files = await stack.enter_async_context(open_files(self.config))
+            dht = open_dht(self.config, files, self.profile.dht_path, os.urandom, time.time)
+            carriers = [
+                *await self._carriers(stack),
+                *mailboxes.always(),
+                *await stack.enter_async_context(dht),
+            ]
             settings = Settings(tuple(net.stun), tuple(net.interfaces), tuple(net.turn))
             peers = Peers(self, tasks, carriers, settings, os.urandom)
             invites = Invites(
@@ -267,7 +274,9 @@ class Node:
             mesh = Mesh(self._rooms, self._groups, self.people, peers, self._me)
             peers.beside = mailboxes.beside
             shares = await stack.enter_async_context(
-                Shares.open(self.profile.files_path, self.config, self._database, peers, self._bus)
+                Shares.open(
+                    self.profile.files_path, self.config, self._database, peers, self._bus, files
+                )
             )
             self._online = _Online(peers, invites, shares, mesh, tasks)
             self._rooms.listeners.append(self._gossip)

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -34,7 +34,7 @@ from p2pchat.store.database import Database
 from p2pchat.text import tidy_name
 from signaling.tasks import owned_tasks
 
-__all__ = ["Shares"]
+__all__ = ["Shares", "open_files"]
 
 _log = logging.getLogger(__name__)
 _SIGNALS_MAX = 1_024
@@ -48,7 +48,13 @@ class Shares:
     """Use `Shares.open`."""
 
     def __init__(
-        self, folder: Path, config: Config, database: Database, peers: Peers, bus: Bus
+        self,
+        folder: Path,
+        config: Config,
+        database: Database,
+        peers: Peers,
+        bus: Bus,
+        files: FileSession,
     ) -> None:
         self._folder = folder
         self._config = config
@@ -58,7 +64,7 @@ class Shares:
         self._shares: dict[bytes, Share] = {}
         self._outgoing: asyncio.Queue[Outgoing] = asyncio.Queue(_SIGNALS_MAX)
         self._changed = asyncio.Condition()
-        self._session: FileSession
+        self._session = files
         self._tracker: Tracker
         self._states: dict[bytes, str] = {}
         self._port = 0
@@ -69,37 +75,25 @@ class Shares:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, config: Config, database: Database, peers: Peers, bus: Bus
+        cls,
+        folder: Path,
+        config: Config,
+        database: Database,
+        peers: Peers,
+        bus: Bus,
+        files: FileSession,
     ) -> AsyncIterator["Shares"]:
-        shares = cls(folder, config, database, peers, bus)
-        loopback_only = config.net.interfaces == ["lo"]
-        stun = config.net.stun[0].removeprefix("stun:") if config.net.stun else ""
-        listen = "0.0.0.0:0" if config.files.direct else "127.0.0.1:0"
+        shares = cls(folder, config, database, peers, bus, files)
         loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
-            # The tracker is there first, so the session is looked up when it is needed.
             shares._tracker = await stack.enter_async_context(
-                Tracker.open(
-                    shares._queue,
-                    lambda info_hash: shares._session.reannounce(info_hash),  # noqa: PLW0108
-                    os.urandom(16).hex(),
-                    loop.time,
-                )
-            )
-            shares._session = await stack.enter_async_context(
-                # libtorrent gathers candidates on every interface, so with loopback alone chosen
-                # its WebRTC stays off.
-                FileSession.open(
-                    listen,
-                    stun,
-                    shares._moved,
-                    rtc=not loopback_only,
-                    upload_rate=max(0, config.files.upload_rate),
-                )
+                Tracker.open(shares._queue, files.reannounce, os.urandom(16).hex(), loop.time)
             )
             shares._tasks = await stack.enter_async_context(owned_tasks())
             shares._tasks.create_task(shares._signal())
             shares._tasks.create_task(shares._mend())
+            files.on_change = shares._moved
+            stack.callback(setattr, files, "on_change", _nothing)
             await shares._resume()
             yield shares
 
@@ -399,6 +393,24 @@ class Shares:
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+def open_files(config: Config) -> AbstractAsyncContextManager[FileSession]:
+    """The process with libtorrent, by the settings; it starts when something is wanted of it."""
+    stun = config.net.stun[0].removeprefix("stun:") if config.net.stun else ""
+    return FileSession.open(
+        "0.0.0.0:0" if config.files.direct else "127.0.0.1:0",
+        stun,
+        _nothing,
+        # libtorrent gathers candidates on every interface, so with loopback alone chosen its WebRTC
+        # stays off.
+        rtc=config.net.interfaces != ["lo"],
+        upload_rate=max(0, config.files.upload_rate),
+    )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _tag(info_hash: bytes, session: Session) -> bytes:

@@ -114,6 +114,11 @@ class Profile:
         return self.home / "journal.db"
 
     @property
+    def dht_path(self) -> Path:
+        """Nodes of the DHT that were met last."""
+        return self.home / "dht"
+
+    @property
     def files_path(self) -> Path:
         return self.home / "files"
 
