@@ -58,7 +58,10 @@ class Remove(msgspec.Struct, frozen=True, tag="remove"):
 
 
 class DhtJoin(msgspec.Struct, frozen=True, tag="dht-join"):
-    """Take part in the DHT. `state`: a file of nodes met. `local`: all nodes share a machine."""
+    """Take part in the DHT. `listen`: addresses or interfaces, each with port 0.
+
+    `state`: a file for our port and nodes met. `local`: all nodes share a machine.
+    """
 
     listen: str
     bootstrap: list[tuple[str, int]]

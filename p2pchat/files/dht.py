@@ -23,8 +23,8 @@ from signaling.dhtnode import DhtUnavailable, Item
 
 __all__ = ["Dht"]
 
-_ANSWER_S = 30.0
-"""A lookup asks nodes that may be gone, each for seconds."""
+_ANSWER_S = 60.0
+"""libtorrent gives nodes that are gone 15 s, in each of the two steps of a put."""
 _PENDING_MAX = 256
 
 
@@ -45,8 +45,9 @@ class Dht:
     ) -> None:
         """Take part, also after a restart of the worker.
 
-        `listen`: libtorrent's `listen_interfaces`. `state`: a file in which the nodes met last
-        are remembered. `local`: all of it is on this machine, where nodes share an address.
+        `listen`: libtorrent's `listen_interfaces`, each with port 0. `state`: a file in which our
+        port and the nodes met last are remembered. `local`: all of it is on this machine, where
+        nodes share an address.
         """
         self._join = DhtJoin(listen, list(bootstrap), str(state), local)
         self._send(self._join)

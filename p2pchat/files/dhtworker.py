@@ -2,7 +2,8 @@
 
 Apart from the one for files, because it listens to the world, and that one to this machine alone.
 Nodes to start from are added as ordinary nodes, not as libtorrent's bootstrap routers, which store
-no items: a DHT of one own machine then is one.
+no items: a DHT of one own machine then is one. It listens on the port it had before, or else its
+earlier self were a dead node in the tables of others, and costs each of their lookups 15 s.
 """
 
 import ipaddress
@@ -30,7 +31,7 @@ _LOOK_FIRST_S, _LOOK_S = 0.05, 5.0
 _FIRST_S = 3.0
 """For so long the number of nodes is looked at often: somebody waits for the first."""
 _JOIN_AGAIN_S = 30.0
-_SAVE_FIRST_S, _SAVE_S = 60.0, 900.0
+_SAVE_S = 900.0
 _NODES_MAX = 200
 """Remembered, and asked at the start; each costs a packet."""
 _STATE_MAX = 32_768
@@ -38,10 +39,12 @@ _UPLOAD_MAX = 64_000
 """Bytes/s. libtorrent's 8,000 drop packets of a single put of 640 bytes to eight nodes."""
 
 
-def _settings(command: DhtJoin) -> dict[str, Any]:
+def _settings(command: DhtJoin, port: int) -> "lt.settings_pack":  # a name of the stubs alone
     categories = lt.alert.category_t
-    settings = {
-        "listen_interfaces": command.listen,
+    settings: lt.settings_pack = {
+        "listen_interfaces": ",".join(
+            f"{interface.removesuffix(':0')}:{port}" for interface in command.listen.split(",")
+        ),
         "enable_dht": True,
         "enable_lsd": False,
         "enable_upnp": False,
@@ -79,14 +82,15 @@ class DhtSession:
         """`wake`: a file descriptor that is written to where there are alerts."""
         self._command = command
         self._send = send
-        self._session = lt.session(_settings(command))
+        port, self._remembered = _read(Path(command.state))
+        self._session = lt.session(_settings(command, port))
         self._session.set_alert_fd(wake)
         self._gets: dict[bytes, list[DhtGet]] = {}
         self._puts: dict[bytes, list[int]] = {}
         self._nodes = self._counted = 0
         self._began = now
         self._look_at = self._join_at = now
-        self._save_at = now + _SAVE_FIRST_S
+        self._save_at = now + _SAVE_S
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -105,7 +109,7 @@ class DhtSession:
             self._session.post_dht_stats()
             if not self._nodes and now >= self._join_at:
                 self._join_at = now + _JOIN_AGAIN_S
-                for host, port in self._command.bootstrap + self._remembered():
+                for host, port in self._command.bootstrap + self._remembered:
                     self._session.add_dht_node((host, port))
         if now >= self._save_at:
             self._save_at = now + _SAVE_S
@@ -159,6 +163,8 @@ class DhtSession:
 
     def _told(self, count: int) -> None:
         if count != self._nodes:
+            if not self._nodes:
+                self._save_at = 0.0
             self._nodes = count
             self._send(DhtNodes(count))
 
@@ -176,25 +182,33 @@ class DhtSession:
             for entry in packed
             if len(entry) in (6, 18)
         ]
-        if lines:
-            try:
-                write_durably(Path(self._command.state), "".join(lines).encode())
-            except OSError as error:
-                print(f"DHT: {error}", file=sys.stderr)  # noqa: T201
-
-    def _remembered(self) -> list[tuple[str, int]]:
-        """What an earlier run has met; a damaged line is left out."""
+        if not lines:
+            return
         try:
-            with Path(self._command.state).open("rb") as file:
-                text = file.read(_STATE_MAX).decode(errors="replace")
-        except OSError:
-            return []
-        found = []
-        for line in text.splitlines()[:_NODES_MAX]:
-            address, _, port = line.partition(" ")
-            try:
-                if 0 < int(port) < 1 << 16:
-                    found.append((str(ipaddress.ip_address(address)), int(port)))
-            except ValueError:
+            lines.insert(0, f"port {self._session.listen_port()}\n")
+            write_durably(Path(self._command.state), "".join(lines).encode())
+        except OSError as error:
+            print(f"DHT: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _read(state: Path) -> tuple[int, list[tuple[str, int]]]:
+    """Our port and the nodes met in an earlier run; a damaged line is left out."""
+    try:
+        with state.open("rb") as file:
+            text = file.read(_STATE_MAX).decode(errors="replace")
+    except OSError:
+        return 0, []
+    own, found = 0, []
+    for line in text.splitlines()[: _NODES_MAX + 1]:
+        name, _, number = line.partition(" ")
+        try:
+            port = int(number)
+            if not 0 < port < 1 << 16:
                 continue
-        return found
+            if name == "port":
+                own = port
+            else:
+                found.append((str(ipaddress.ip_address(name)), port))
+        except ValueError:
+            continue
+    return own, found

@@ -50,6 +50,8 @@ __all__ = ["Hub", "LinkRefused", "Peers", "Purpose", "Session", "contact_psk", "
 _log = logging.getLogger(__name__)
 _CONNECT_S = 20.0
 """From an answer to open channels: ICE over a lossy path takes a few seconds, rarely ten."""
+_DELAYS_S = {"dht": 60.0}
+"""What an answer takes to get there, by carrier; others are at once."""
 _HALF_OPEN_MAX = 64
 """Links between answer and proof; each costs a socket and a DTLS context."""
 
@@ -372,6 +374,8 @@ class Peers:
                 if not wanted() or self._half_open >= _HALF_OPEN_MAX:
                     return None
                 transport = await Transport.offering(self.settings)
+                # Some carriers bring the answer late.
+                self._tasks.create_task(transport.keep_alive())
                 return _Offer(self, transport, purpose(name))
 
             return offer
@@ -402,7 +406,7 @@ class Peers:
         except ConnectFailed as failed:
             _log.info("offer not answered", extra={"why": str(failed)})
             return None
-        self.begin(transport, purpose)
+        self.begin(transport, purpose, _CONNECT_S + _DELAYS_S.get(purpose.via, 0.0))
         return transport.description
 
     # -- links ---------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ class Profile:
 
     @property
     def dht_path(self) -> Path:
-        """Nodes of the DHT that were met last."""
+        """Our port in the DHT, and nodes that were met last."""
         return self.home / "dht"
 
     @property

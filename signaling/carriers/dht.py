@@ -3,7 +3,8 @@
 Whoever serves a slot says so in an item; whoever seeks it, and finds that, puts an offer into
 another, which is answered in the first. Nobody is called, so both look again and again: often
 while something has just begun, then less, and never more often in all than a fixed rate. Each of a
-slot's two items has one writer. What is taken from the DHT may be anybody's: it counts only if it
+slot's two items has one writer. Putting one takes libtorrent up to half a minute where nodes have
+gone, so nothing waits for it. What is taken from the DHT may be anybody's: it counts only if it
 opens with the slot's keys, and each offer counts once.
 """
 
@@ -45,12 +46,13 @@ _EAGER_LOOK_S, _EAGER_EACH_S = 1.0, 0.5
 _LOOK_S, _EACH_S = 10.0, 1.0
 """Between two looks; the second is what each slot adds to that, so that the sum is bounded."""
 _ANSWER_LOOK_S = 0.5
-_ANSWER_WAIT_S = 45.0
-"""A server that has many slots, or began long ago, looks late."""
-_ANSWER_STANDS_S = 60.0
+_ANSWER_WAIT_S = 90.0
+"""Two puts, with a look of a server between them that has many slots, or began long ago."""
+_ANSWER_STANDS_S = 120.0
+_PUT_AGAIN_S = 5.0
 _REPUBLISH_S = 2_700.0
 """Nodes forget an item after two hours (BEP 44)."""
-_TRIES_MAX = 16
+_TRIES_MAX = 8
 """Offers to one that says to be there and does not answer: it has gone without a word."""
 _OFFERS_MAX = 16
 """Offers that wait for answers at once, each with its socket."""
@@ -70,6 +72,9 @@ class _Way:
         """The seq up to which what we read is dealt with."""
         self.stands = False
         """Something of ours may be in the DHT."""
+        self.saying: Content | None = None
+        """What is to stand there, until it does."""
+        self.writer: asyncio.Task[None] | None = None
         # Serving: when to say again that we are here, and as what.
         self.due = 0.0
         self.presence = bytes(8)
@@ -185,9 +190,10 @@ class DhtCarrier:
                 await slot.rest(self._pause(slot))
             for way in slot.ways.values():
                 if way.stands:
-                    await self._put(way, Content(Kind.EMPTY))
-        except DhtUnavailable as error:
-            _log.debug("DHT: %s", error)
+                    self._say(way, Content(Kind.EMPTY))
+            writers = {way.writer for way in slot.ways.values() if way.writer is not None}
+            if writers:
+                await asyncio.wait(writers)
         finally:
             self._slots.remove(slot)
 
@@ -257,15 +263,14 @@ class DhtCarrier:
                 way.rendezvous.failed(self._now(), self._random(1)[0] / 256)
                 await attempt.abandon()
         if way.stands:
-            await self._put(way, Content(Kind.EMPTY))
+            self._say(way, Content(Kind.EMPTY))
 
     async def _exchange(self, slot: _Slot, attempt: Attempt, way: _Way) -> bool:
         """Put the offer, and wait for its answer; whether there was one."""
         envelope = seal_offer(
             slot.keys, attempt.description, self._wall(), self._random, room=ENVELOPE_ROOM
         )
-        if not await self._put(way, Content(Kind.ENVELOPE, envelope=envelope)):
-            return False
+        self._say(way, Content(Kind.ENVELOPE, envelope=envelope))
         binding, until = offer_binding(envelope), self._now() + _ANSWER_WAIT_S
         while not slot.closed and self._now() < until:
             content, seq = await self._get(way, way.seen)
@@ -285,8 +290,7 @@ class DhtCarrier:
     async def _serve(self, slot: _Slot, answer: Answer, way: _Way) -> None:
         if self._now() >= way.due:
             way.presence = self._random(8)
-            if not await self._put(way, Content(Kind.HERE, way.presence)):
-                return
+            self._say(way, Content(Kind.HERE, way.presence))
             way.due = self._now() + _REPUBLISH_S * self._jitter()
         content, seq = await self._get(way, way.seen)
         if content is not None and content.kind is Kind.ENVELOPE and not slot.closed:
@@ -316,7 +320,7 @@ class DhtCarrier:
         )
         # Whatever comes of it, the answer is good for one link, which is made soon or never.
         way.due = self._now() + _ANSWER_STANDS_S
-        await self._put(way, Content(Kind.ENVELOPE, way.presence, envelope))
+        self._say(way, Content(Kind.ENVELOPE, way.presence, envelope))
         return True
 
     # -- the DHT -------------------------------------------------------------------------------
@@ -334,13 +338,31 @@ class DhtCarrier:
             self.ignored["malformed"] += 1
         return content, item.seq
 
-    async def _put(self, way: _Way, content: Content) -> int:
-        """How many nodes have it."""
-        way.stands = True
-        nodes = await self._node.put(way.write.seed, seal_item(way.write, content, self._random))
-        if nodes and content.kind is Kind.EMPTY:
-            way.stands = False
-        return nodes
+    def _say(self, way: _Way, content: Content) -> None:
+        """Let this stand where we write, as soon as that can be."""
+        way.stands, way.saying = True, content
+        if way.writer is None or way.writer.done():
+            way.writer = self._tasks.create_task(self._write(way))
+
+    async def _write(self, way: _Way) -> None:
+        """One put after the other: two at once would sign different items with one seq."""
+        while (content := way.saying) is not None:
+            nodes = 0
+            try:
+                if content.kind is not Kind.EMPTY:
+                    await self._node.ready()
+                value = seal_item(way.write, content, self._random)
+                nodes = await self._node.put(way.write.seed, value)
+            except DhtUnavailable as error:
+                _log.debug("DHT: %s", error)
+            except Exception:  # noqa: BLE001  (a task's edge: one slot must not end others)
+                _log.exception("putting an item")
+            if way.saying is not content:
+                continue
+            if nodes or content.kind is Kind.EMPTY:  # which goes by itself, should this have failed
+                way.saying, way.stands = None, content.kind is not Kind.EMPTY
+            else:
+                await asyncio.sleep(_PUT_AGAIN_S)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -20,8 +20,9 @@ from tests.harness.dht import own_dht, settings_of
 _WAIT_S = 20
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bootstrap() -> Iterator[list[tuple[str, int]]]:
+    """Of each test its own: whoever has gone stays for long in the tables of others."""
     with own_dht() as ends:
         yield [(end.split(":")[0], int(end.split(":")[1])) for end in ends]
 
@@ -46,9 +47,7 @@ def _key(seed: bytes) -> bytes:
     return bytes(SigningKey(seed).verify_key)
 
 
-async def test_what_one_puts_another_gets(
-    tmp_path: Path, bootstrap: list[tuple[str, int]]
-) -> None:
+async def test_what_one_puts_another_gets(tmp_path: Path, bootstrap: list[tuple[str, int]]) -> None:
     seed = os.urandom(32)
     async with _dht(tmp_path / "a", bootstrap[:1]) as one, _dht(tmp_path / "b", bootstrap) as two:
         assert await two.get(_key(seed), -1) is None
@@ -91,8 +90,11 @@ async def test_the_nodes_met_are_remembered(
     async with _dht(state, bootstrap[:1]) as dht:
         await dht.put(seed, b"x")
     assert len(state.read_text().splitlines()) >= 4
+    remembered = state.read_text().splitlines()[0]
     async with _dht(state, []) as again:
         assert await again.get(_key(seed), -1) == Item(b"x", 1)
+    assert state.read_text().splitlines()[0] == remembered
+    assert remembered.startswith("port ")
 
 
 @pytest.mark.parametrize(
@@ -168,9 +170,7 @@ def _put_raw(end: tuple[str, int], seed: bytes, value: bytes, seq: int) -> None:
                 if answer.get(b"y") in (b"r", b"e"):
                     return answer
 
-        got = ask(
-            {b"t": b"g", b"y": b"q", b"q": b"get", b"a": {b"id": me, b"target": target}}
-        )
+        got = ask({b"t": b"g", b"y": b"q", b"q": b"get", b"a": {b"id": me, b"target": target}})
         signed = b"3:seqi%de1:v" % seq + value
         put = {
             b"id": me,
