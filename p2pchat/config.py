@@ -44,7 +44,7 @@ class LanConfig(_Section, frozen=True, kw_only=True):
 
 
 class DhtConfig(_Section, frozen=True, kw_only=True):
-    """`bootstrap`: host:port of the nodes to start from."""
+    """`bootstrap`: host:port of the nodes to start from, empty = those of earlier runs alone."""
 
     enabled: bool = True
     bootstrap: list[str] = []

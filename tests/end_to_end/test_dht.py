@@ -1,4 +1,4 @@
-"""Strangers meet over a DHT alone, one of our own on loopback: no LAN, no mailbox, no paste back."""
+"""Strangers meet over a DHT alone, our own on loopback: no LAN, no mailbox, no paste back."""
 
 import time
 from collections.abc import Iterator
