@@ -42,10 +42,10 @@ __all__ = ["DhtCarrier"]
 _log = logging.getLogger(__name__)
 _EAGER_S = 120.0
 """For so long after it was begun, or a link was lost, a slot is looked into often."""
-_EAGER_LOOK_S, _EAGER_EACH_S = 1.0, 0.5
+_EAGER_LOOK_S, _EAGER_EACH_S = 0.5, 0.5
 _LOOK_S, _EACH_S = 10.0, 1.0
 """Between two looks; the second is what each slot adds to that, so that the sum is bounded."""
-_ANSWER_LOOK_S = 0.5
+_ANSWER_LOOK_S = 0.25
 _ANSWER_WAIT_S = 90.0
 """Two puts, with a look of a server between them that has many slots, or began long ago."""
 _ANSWER_STANDS_S = 120.0

@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection
 from p2pchat import Node
 from p2pchat.config import load
 from p2pchat.net import aiortc_compat
+from tests.harness.dht import own_dht
 
 _CONNECTS = 10
 _MESSAGES = 300
@@ -102,8 +103,10 @@ async def raw_commits(folder: Path) -> list[float]:
 
 
 @asynccontextmanager
-async def two_nodes(folder: Path) -> AsyncIterator[tuple[Node, Node]]:
-    config = load(None, {}, _SETTINGS)
+async def two_nodes(
+    folder: Path, settings: Sequence[str] = _SETTINGS
+) -> AsyncIterator[tuple[Node, Node]]:
+    config = load(None, {}, settings)
     async with (
         Node.open(folder / "ann", config=config, name="Ann") as ann,
         Node.open(folder / "bob", config=config, name="Bob") as bob,
@@ -111,16 +114,27 @@ async def two_nodes(folder: Path) -> AsyncIterator[tuple[Node, Node]]:
         yield ann, bob
 
 
-async def our_connects() -> list[float]:
-    """Pasted invite to proven, stored contact over the LAN carrier, ms; a new pair each time."""
+async def our_connects(settings: Sequence[str] = _SETTINGS, count: int = _CONNECTS) -> list[float]:
+    """Pasted invite to proven, stored contact, ms; a new pair each time."""
     taken = []
-    for _ in range(_CONNECTS):
+    for _ in range(count):
         with tempfile.TemporaryDirectory() as name:
-            async with two_nodes(Path(name)) as (ann, bob):
+            async with two_nodes(Path(name), settings) as (ann, bob):
                 invitation = await ann.invite()
                 started = time.perf_counter()
                 await bob.join(invitation.blob, timeout=10)
                 taken.append((time.perf_counter() - started) * 1000)
+    return taken
+
+
+async def our_dht_connects() -> list[float]:
+    """The same with nothing but a DHT on loopback: the inviter has just begun to wait."""
+    taken = []
+    for _ in range(_CONNECTS):
+        # Each pair its own: whoever has gone stays in the tables of others, and slows them down.
+        with own_dht() as bootstrap:
+            alone = (*_SETTINGS[:2], "lan.enabled=false", f"dht.bootstrap={bootstrap!r}")
+            taken += await our_connects(alone, count=1)
     return taken
 
 
@@ -185,6 +199,14 @@ async def main() -> None:
     aiortc_compat.interfaces.set(("lo",))
     raw, ours = await raw_connects(), await our_connects()
     report("invite to connected (median)", statistics.median(ours), statistics.median(raw), "ms")
+    over_dht = await our_dht_connects()
+    report(
+        "  the same over a DHT of 8 nodes",
+        statistics.median(over_dht),
+        statistics.median(raw),
+        "ms",
+    )
+    print(f"{'  of these, the slowest':<34} {max(over_dht):9.2f} ms")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with two_nodes(folder) as (ann, bob):
