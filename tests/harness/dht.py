@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import libtorrent as lt
 
-__all__ = ["own_dht", "settings_of"]
+__all__ = ["own_dht"]
 
 NODES = 8
 _SETTLE_S = 10.0
 
 
-def settings_of(address: str) -> dict[str, object]:
+def _settings(address: str) -> dict[str, object]:
     """A node that serves the DHT on one address, for any number of nodes on one machine."""
     quiet = (
         "enable_lsd",
@@ -45,7 +45,7 @@ def settings_of(address: str) -> dict[str, object]:
 @contextmanager
 def own_dht(nodes: int = NODES) -> Iterator[list[str]]:
     """`host:port` of each; all of them know each other when this is entered."""
-    sessions = [lt.session(settings_of(f"127.0.0.{10 + number}")) for number in range(nodes)]
+    sessions = [lt.session(_settings(f"127.0.0.{10 + number}")) for number in range(nodes)]
     ends = [
         (f"127.0.0.{10 + number}", session.listen_port()) for number, session in enumerate(sessions)
     ]
