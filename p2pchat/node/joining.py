@@ -7,7 +7,7 @@ guest's side remembers where it was invited until it sees itself among the membe
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ class Request:
     id: bytes
     certificate: Certificate
     secret: bytes
+    denied: bool
 
     @property
     def person(self) -> bytes:
@@ -75,6 +76,9 @@ class Joining:
         """secret -> where we wait for whoever approves"""
         self._seeking: dict[bytes, list[Registration]] = {}
         """secret -> where we look for somebody who was approved"""
+        self.asked: Callable[[Group], None] = lambda group: None
+        """Hears of rooms where somebody asked to be let in, or was answered."""
+        rooms.listeners.append(self.heard)
         self._peers: Peers | None = None
         self._mesh: Mesh | None = None
 
@@ -140,7 +144,7 @@ class Joining:
     # -- members -------------------------------------------------------------------------------
 
     async def requests(self, group: Group) -> list[Request]:
-        """Those who ask and were not answered, in the order of the room."""
+        """The newest of each who asked, in the order of the room; `denied` ones too."""
 
         def read(tx: Connection) -> tuple[list[Entry], list[Entry]]:
             room = group.room
@@ -158,12 +162,18 @@ class Joining:
             if not isinstance(body, RequestBody) or len(body.secret) != 32:
                 continue
             if body.certificate.holds():
-                found[body.certificate.person] = Request(entry.id, body.certificate, body.secret)
-        return [one for one in found.values() if one.id not in answered]
+                found[body.certificate.person] = Request(
+                    entry.id, body.certificate, body.secret, denied=entry.id in answered
+                )
+        return list(found.values())
 
     async def waiting(self, group: Group) -> list[Request]:
-        """Requests of people who are not members."""
-        return [one for one in await self.requests(group) if one.person not in group.members]
+        """Those that nobody has answered."""
+        return [
+            one
+            for one in await self.requests(group)
+            if not one.denied and one.person not in group.members
+        ]
 
     async def find(self, group: Group, reference: str) -> Request:
         """The request of the person whom a name or the beginning of an id means.
@@ -195,9 +205,6 @@ class Joining:
 
     async def deny(self, group: Group, request: Request) -> None:
         await self._rooms.write(group.room, DENIAL, DenialBody(request.id), ())
-        session = self._peers.session(request.person) if self._peers is not None else None
-        if session is not None:
-            await session.send(Denied(group.room))
 
     async def _admit(self, group: Group, certificate: Certificate) -> None:
         await self._groups.act(
@@ -229,26 +236,33 @@ class Joining:
                 await self._let_in(arrival)
         for chains in list(self._rooms.all()):
             if isinstance(chains, Group):
-                await self._tell(session, chains)
+                await self._tell(session, chains, await self.requests(chains))
+
+    def heard(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
+        """New entries are on disk (`rooms.Listener`)."""
+        del source
+        group = self._groups.get(room)
+        if group is not None and any(entry.header.kind in (REQUEST, DENIAL) for entry in entries):
+            self.asked(group)
 
     async def followed(self, group: Group) -> None:
-        """Acts of membership came (`groups.Groups.changed`)."""
+        """Acts of membership came, or requests, or answers to them."""
         if self._peers is None:
             return
         me = self._identity().person
         if me in group.members:
             await self._arrived(group)
+        requests = await self.requests(group)
         for session in list(self._peers.sessions()):
-            if session.peer in group.members:
-                await self._tell(session, group)
-        for request in await self.requests(group):
+            await self._tell(session, group, requests)
+        for request in requests:
             wanted = request.person in group.members and not _has_begun(group, request.person)
             if wanted and me in group.members and self._peers.session(request.person) is None:
                 self._seek(request)
             elif not wanted:
                 self._stop(self._seeking, request.secret)
 
-    async def _tell(self, session: "Session", group: Group) -> None:
+    async def _tell(self, session: "Session", group: Group, requests: Sequence[Request]) -> None:
         name = group.membership.setting("name")
         if self._identity().person not in group.members:
             return
@@ -256,8 +270,10 @@ class Joining:
             if not _has_begun(group, session.peer):
                 await session.send(Welcome(group.room, name))
             return
-        for request in await self.waiting(group):
-            if request.person == session.peer:
+        for request in requests:
+            if request.person == session.peer and request.denied:
+                await session.send(Denied(group.room))
+            elif request.person == session.peer:
                 await session.send(Pending(group.room, name, request.secret))
 
     async def invited(self, session: "Session", frame: Welcome | Pending | Denied) -> None:

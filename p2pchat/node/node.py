@@ -150,6 +150,7 @@ class Node:
             time.time,
         )
         self._groups.changed = self._changed
+        self._joining.asked = self._asked
         self._following = asyncio.Lock()
         self._online: _Online | None = None
         self._lan = False
@@ -399,6 +400,10 @@ class Node:
         self.people.moved(group)
         if self._online is not None:
             self._online.tasks.create_task(self._follow(group, contested=contested))
+
+    def _asked(self, group: Group) -> None:
+        if self._online is not None:
+            self._online.tasks.create_task(self._follow(group, contested=False))
 
     async def _follow(self, group: Group, *, contested: bool) -> None:
         async with self._following:
