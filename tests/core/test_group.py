@@ -1,0 +1,227 @@
+"""A room's chains count as far as their authors were members, and keys are members' alone."""
+
+import msgspec
+import pytest
+
+from p2pchat.core.acts import SETTING, Remove, Setting
+from p2pchat.core.chain import Accepted, Verdict
+from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody, entry_id, statement
+from p2pchat.core.membership import OPEN
+from p2pchat.core.sealing import seal_epoch
+from tests.harness.writer import Writer, founder
+
+
+def test_newcomers_read_what_was_said_before_they_came() -> None:
+    ann, bob = founder("Ann", "Bob")
+    said = ann.say("hello")
+    carol = Writer("Carol", ann.group.room)
+    ann.admit(carol)
+    carol.take_all(ann)
+    assert carol.group.read(said) == MessageBody("hello")
+    assert carol.group.members == {one.identity.person for one in (ann, bob, carol)}
+
+
+def test_what_a_stranger_writes_is_declined_until_an_admission_comes() -> None:
+    ann, bob = founder("Ann", "Bob")
+    carol = Writer("Carol", ann.group.room)
+    ann.admit(carol)
+    carol.take_all(ann)
+    carol.say("here I am")
+    assert bob.take(carol.written[:1]) is Verdict.STRANGER
+    assert bob.group.counts_to(carol.chain) == -1
+    bob.take_all(ann)
+    assert bob.group.estranged
+    assert bob.group.counts_to(carol.chain) is None
+    bob.take_all(carol)
+    assert bob.group.read(carol.written[-1]) == MessageBody("here I am")
+
+
+def test_a_chain_has_to_begin_under_one_admission_of_its_author() -> None:
+    ann, bob = founder("Ann", "Bob")
+    create = ann.written[0]
+    for after in ((), tuple(sorted((create.id, bytes(32)))), (create.id,)):
+        mallory = Writer("Bob", ann.group.room, incarnation=b"another!")
+        entry = mallory.own(DEVICE, mallory.identity.certificate, after=after)
+        expected = Verdict.STRANGER if len(after) == 1 else Verdict.BAD
+        assert ann.take([entry]) is expected
+    del bob
+
+
+def test_an_act_ends_its_run() -> None:
+    ann, bob = founder("Ann", "Bob")
+    bob.begin()
+    bob.act(SETTING, Setting(bob.group.membership.seen(), "topic", "boats"))
+    bob.say("see?")
+    assert ann.take(bob.written) is Verdict.BAD
+    ann.take_all(bob)
+    assert ann.group.membership.setting("topic") == "boats"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        Setting((), "topic", "x" * 600),
+        Remove((), b"short", ()),
+    ],
+)
+def test_a_malformed_act_is_the_authors_fault(act: msgspec.Struct) -> None:
+    ann, bob = founder("Ann", "Bob")
+    bob.begin()
+    bob.own(SETTING if isinstance(act, Setting) else 18, act)
+    ann.take(bob.written[:1])
+    assert ann.take(bob.written[1:]) is Verdict.BAD
+
+
+def test_a_removal_has_to_show_signatures_of_the_removed() -> None:
+    ann, bob = founder("Ann", "Bob")
+    head = bob.say("hello")
+    ann.take_all(bob)
+    forged = msgspec.structs.replace(head, signature=bytes(64))
+    with pytest.raises(AssertionError):
+        ann.remove(bob, forged)
+
+
+def test_what_was_written_beyond_a_cut_is_excess_and_more_is_not_taken() -> None:
+    ann, bob, carol = founder("Ann", "Bob", "Carol")
+    head = bob.say("one")
+    bob.say("two")
+    for other in (ann, carol):
+        for entry in bob.written[: head.header.seq + 1]:
+            other.take([entry])
+    carol.take_all(bob)
+    ann.remove(bob, head)
+    assert not ann.group.excess()
+    assert ann.take(bob.written[head.header.seq + 1 :]) is Verdict.STRANGER
+    carol.take_all(ann)
+    (limit,) = carol.group.excess().values()
+    assert (limit.seq, limit.id) == (head.header.seq, head.id)
+    assert carol.group.is_cut(bob.written[-1])
+    assert not carol.group.is_cut(head)
+
+
+def test_a_run_that_goes_beyond_a_cut_is_taken_up_to_there() -> None:
+    ann, bob, carol = founder("Ann", "Bob", "Carol")
+    head = bob.say("one")
+    for entry in bob.written:
+        ann.take([entry])
+    bob.say("two")
+    ann.remove(bob, head)
+    carol.take_all(ann)
+    taken = carol.take(bob.written)
+    assert isinstance(taken, Accepted)
+    assert taken.beyond
+    assert taken.entries[-1].id == head.id
+    # Its own signature came with the removal, so that it can be passed on.
+    assert taken.entries[-1].signature == head.signature
+    assert carol.take([bob.written[-1]]) is Verdict.STRANGER
+
+
+def test_a_removal_makes_a_key_that_the_removed_does_not_get() -> None:
+    ann, bob, carol = founder("Ann", "Bob", "Carol")
+    before = ann.group.writing_epoch()
+    bob.begin()
+    ann.take_all(bob)
+    ann.remove(bob, bob.written[-1])
+    after = ann.group.writing_epoch()
+    assert after not in (None, before)
+    said = ann.say("alone")
+    carol.take_all(ann)
+    assert carol.group.read(said) == MessageBody("alone")
+    for entry in ann.written[bob.group.seq(ann.chain) + 1 :]:
+        bob.group.accept([entry.raw], [entry.body], entry.signature or b"")
+        bob.group.open_epochs(entry, bob.identity)
+    assert bob.group.read(said) is None
+
+
+def test_a_key_that_somebody_removed_has_made_is_not_written_under() -> None:
+    """Though it names members alone: whoever made it has it."""
+    ann, bob, carol = founder("Ann", "Bob", "Carol")
+    members = ann.group.certificates_of({ann.identity.person, carol.identity.person})
+    bob.begin()
+    key = bytes(range(32))
+    epoch, body = seal_epoch(bob.group.room, key, members, bob.group.tips())
+    bob.own(EPOCH, body, epoch)
+    ann.take_all(bob)
+    assert ann.group.writing_epoch() == epoch
+    ann.remove(bob, bob.written[-1])
+    assert ann.group.writing_epoch() != epoch
+
+
+def test_keys_made_at_once_become_one_again() -> None:
+    ann, bob, carol = founder("Ann", "Bob", "Carol")
+    bob.begin()
+    ann.take_all(bob)
+    carol.take_all(bob)
+    ann.remove(bob, bob.written[-1])
+    # carol has seen the removal, and not the key that came with it.
+    for entry in ann.written[carol.group.seq(ann.chain) + 1 :]:
+        carol.take([entry])
+        if entry.header.kind == 18:
+            break
+    carol.say("mine")
+    assert carol.group.writing_epoch() != ann.group.writing_epoch()
+    ann.take_all(carol)
+    carol.take_all(ann)
+    assert carol.group.writing_epoch() == ann.group.writing_epoch()
+    assert len(ann.group.tips()) == 2
+    ann.say("ours")
+    assert len(ann.group.tips()) == 1
+    dave = Writer("Dave", ann.group.room)
+    ann.admit(dave)
+    dave.take_all(ann)
+    dave.take_all(carol)
+    texts = [dave.group.read(one) for one in (*ann.written, *carol.written)]
+    assert {one.text for one in texts if isinstance(one, MessageBody)} == {"mine", "ours"}
+
+
+def test_an_act_outside_its_chain_has_to_be_signed_by_somebody_once_named() -> None:
+    ann, bob = founder("Ann", "Bob")
+    mallory = Writer("Mallory", ann.group.room)
+    bob.begin()
+    entry = bob.act(SETTING, Setting(bob.group.membership.seen(), "topic", "boats"))
+    assert ann.group.contested(entry, bob.identity.certificate) is not None
+    assert ann.group.contested(entry, mallory.identity.certificate) is None
+    unsigned = msgspec.structs.replace(entry, signature=bytes(64))
+    assert ann.group.contested(unsigned, bob.identity.certificate) is None
+    theirs = mallory.own(SETTING, Setting((), "topic", "mine"))
+    assert ann.group.contested(theirs, mallory.identity.certificate) is None
+    message = bob.say("no act")
+    assert ann.group.contested(message, bob.identity.certificate) is None
+
+
+def test_chains_are_told_in_the_order_in_which_they_can_be_understood() -> None:
+    ann, bob, carol = founder("Ann", "Bob", "Carol")
+    dave = Writer("Dave", ann.group.room)
+    bob.admit(dave)
+    dave.take_all(ann)
+    dave.take_all(bob)
+    dave.say("hi")
+    ann.take_all(bob)
+    ann.take_all(dave)
+    carol.say("hello")
+    ann.take_all(carol)
+    order = list(ann.group.in_order())
+    assert order[0] == ann.chain
+    assert order[-1] == dave.chain
+
+
+def test_a_chain_without_end_counts_without_end() -> None:
+    ann, bob = founder("Ann", "Bob")
+    bob.begin()
+    ann.take_all(bob)
+    assert ann.group.limit(bob.chain) == OPEN
+    assert ann.group.counts_to(bob.chain) is None
+
+
+def _as_another(entry: Entry, writer: Writer) -> Entry:
+    id_ = entry_id(entry.raw)
+    return msgspec.structs.replace(entry, signature=writer.identity.sign(statement(id_)))
+
+
+def test_what_another_signed_is_not_taken() -> None:
+    ann, bob, carol = founder("Ann", "Bob", "Carol")
+    entry = bob.say("hello")
+    for one in bob.written[:-1]:
+        ann.take([one])
+    assert ann.take([_as_another(entry, carol)]) is Verdict.BAD
+    assert entry.header.kind == MESSAGE

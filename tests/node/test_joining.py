@@ -1,0 +1,79 @@
+"""How somebody comes into a room, and what of it outlives a restart."""
+
+from pathlib import Path
+
+import pytest
+
+from p2pchat import errors, events
+from p2pchat.core.identity import id_text
+from tests.harness.crew import Crew
+
+
+async def test_whoever_asked_is_shown_as_waiting_and_still_is_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with Crew.open(tmp_path, "ann", "carol") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "carol", ask=True)
+        pending = await crew["carol"].node._joining.outcome(crew["ann"].person)
+        assert pending == events.Pending(room=id_text(room), name="crew")
+    async with Crew.open(tmp_path, "ann", "carol") as crew:
+        (row,) = [row for row in await crew["carol"].node.rooms() if row.kind == "group"]
+        assert (row.room, row.name, row.state) == (id_text(room), "crew", "pending")
+        assert list(crew["carol"].peers.meetings.values()) == [None]
+        (request,) = await (await crew["ann"].room()).requests()
+        assert (request.peer, request.name) == (crew["carol"].id, "carol")
+        await (await crew["ann"].room()).approve(request.peer[:6])
+        await crew.link("ann", "carol")
+        await crew.settle()
+        assert [row.state for row in await crew["carol"].node.rooms() if row.kind == "group"] == [
+            "member"
+        ]
+
+
+async def test_a_room_is_not_joined_by_the_word_of_somebody_who_did_not_invite(
+    tmp_path: Path,
+) -> None:
+    async with Crew.open(tmp_path, "ann", "bob") as crew:
+        await crew.found("ann")
+        await crew.link("ann", "bob")
+        await crew.until(lambda: bool(crew["ann"].pipes))
+        ann, bob = crew["ann"], crew["bob"]
+        await ann.node._joining._admit((await ann.room()).group(), bob.node.identity.certificate)
+        # It is said hello, and does not know why.
+        sent = ann.pipes["bob"].sent
+        await crew.until(lambda: any(frame[1:2] == b"\x19" for frame in sent))
+        assert [row for row in await bob.node.rooms() if row.kind == "group"] == []
+
+
+async def test_who_asks_twice_by_one_name_is_named_by_id(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path / "1", "twin") as crew:
+        one = crew["twin"].node.identity.certificate
+    async with Crew.open(tmp_path / "2", "twin") as crew:
+        other = crew["twin"].node.identity.certificate
+    async with Crew.open(tmp_path / "3", "ann") as crew:
+        from p2pchat.store import groups as table
+
+        room = await crew.found("ann")
+        ann = crew["ann"].node
+        for certificate in (one, other):
+            await ann._joining._let_in(table.Arrival(room, certificate, ask=True))
+        crewed = await crew["ann"].room()
+        with pytest.raises(errors.BadInput) as raised:
+            await crewed.approve("twin")
+        assert raised.value.code == "peer-ambiguous"
+        assert len(await crewed.requests()) == 2
+        await crewed.approve(id_text(other.person)[:12])
+        assert [request.peer for request in await crewed.requests()] == [id_text(one.person)]
+
+
+async def test_a_join_that_nobody_approves_ends_in_time(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "carol") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "carol", ask=True)
+        carol = crew["carol"]
+        await carol.node._joining.outcome(crew["ann"].person)
+        session = carol.peers.held[crew["ann"].person]
+        with pytest.raises(errors.Unreachable) as raised:
+            await carol.node._let_in(session, 0.0)
+        assert raised.value.code == "not-approved"
