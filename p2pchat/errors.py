@@ -62,8 +62,11 @@ CODES: dict[str, type[Error]] = {
     "invite-expired": Refused,
     "invite-used": Refused,
     "invite-withdrawn": Refused,
+    "invite-locked": Refused,
     "invite-own": Refused,
     "invite-unknown": Refused,
+    "password-wrong": Refused,
+    "password-missing": Usage,
     # peers and rooms
     "identity-mismatch": Refused,
     "room-unknown": BadInput,

@@ -264,9 +264,16 @@ class Forked(_Event, frozen=True, kw_only=True, tag="fork"):
 
 
 class Note(_Event, frozen=True, kw_only=True, tag="note"):
-    """A sentence for people: what is being tried, what was noticed. Scripts ignore it."""
+    """A sentence for people: what is being tried, what was noticed. Scripts may ignore it.
+
+    With a `code` something was done to us: `password-wrong`, a wrong guess at the password of
+    `invite`, which outlives `left` more.
+    """
 
     text: str
+    code: str | None = None
+    invite: str | None = None
+    left: int | None = None
 
 
 class Identity(_Event, frozen=True, kw_only=True, tag="identity"):

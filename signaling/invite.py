@@ -16,6 +16,8 @@ EXPIRY_TOLERANCE_S = 300
 """Clocks of two people differ; the inviter's decides, so the guest's may be this much ahead."""
 
 _SUITE = 1
+_PASSWORD = 0x80
+"""Beside the suite, so that a reader who cannot ask for a password takes it for a newer blob."""
 _HEAD = 1 + 32 + 16 + 4 + 1
 # log(58) / log(256): bytes that a base58 character holds.
 _PAYLOAD_MAX = int((TEXT_MAX - len(blob.PREFIX)) * 0.73224) - 2 - 4
@@ -25,7 +27,8 @@ _PAYLOAD_MAX = int((TEXT_MAX - len(blob.PREFIX)) * 0.73224) - 2 - 4
 class Invite:
     """`inviter`: a public key, 32 bytes. `secret`: 16 random bytes. `expires`: Unix seconds.
 
-    `app` is opaque here, at most 255 bytes; `description` is the waiting offer, if there is one.
+    `app` is opaque here, at most 255 bytes; `description` is the waiting offer, if there is one;
+    `password`: whether the handshake wants one besides the secret.
     """
 
     inviter: bytes
@@ -33,6 +36,7 @@ class Invite:
     expires: int
     app: bytes = b""
     description: Description | None = None
+    password: bool = False
 
     def __post_init__(self) -> None:
         # All but `description` is of fixed place and length in the blob.
@@ -68,7 +72,7 @@ class Invite:
 
     def _payload(self) -> bytes:
         head = (
-            bytes((_SUITE,))
+            bytes((_SUITE | _PASSWORD if self.password else _SUITE,))
             + self.inviter
             + self.secret
             + self.expires.to_bytes(4, "big")
@@ -106,7 +110,7 @@ class Invite:
             raise SignalingError(
                 "blob-damaged", "this invite is incomplete", "ask your friend for a new one"
             )
-        if payload[0] != _SUITE:
+        if payload[0] & ~_PASSWORD != _SUITE:
             raise SignalingError(
                 "blob-newer",
                 "this invite uses cryptography that this p2pchat does not know",
@@ -119,6 +123,7 @@ class Invite:
             int.from_bytes(payload[49:53], "big"),
             payload[_HEAD : _HEAD + payload[53]],
             sdp.unpack(rest) if rest else None,
+            bool(payload[0] & _PASSWORD),
         )
 
 

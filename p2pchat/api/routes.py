@@ -151,6 +151,7 @@ class InviteRequest(_Request, frozen=True, kw_only=True):
     ask: bool = False
     expires_s: float = 86_400.0
     wait: bool = True
+    password: str | None = None
 
 
 class WithdrawRequest(_Request, frozen=True, kw_only=True):
@@ -167,6 +168,7 @@ class JoinRequest(_Request, frozen=True, kw_only=True):
     blob: str
     timeout: float | None = None
     approval: bool = True
+    password: str | None = None
 
 
 class SendRequest(_Request, frozen=True, kw_only=True):
@@ -347,7 +349,9 @@ async def invite(node: Node, request: InviteRequest) -> Stream:
     if not 1 <= request.expires_s <= 365 * 86_400:
         raise errors.Usage("usage", "an invite lives from a second to a year", "try --expires 24h")
     with node.events() as feed:
-        invitation = await node.invite(request.room, expires_s=request.expires_s, ask=request.ask)
+        invitation = await node.invite(
+            request.room, expires_s=request.expires_s, ask=request.ask, password=request.password
+        )
         yield invitation.event
         if not request.wait:
             return
@@ -373,6 +377,7 @@ async def join(node: Node, request: JoinRequest) -> Stream:
             timeout=request.timeout,
             on_event=told.put_nowait,
             approval=request.approval,
+            password=request.password,
         )
 
     async for event in _until(_drain(told), run):

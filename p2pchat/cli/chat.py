@@ -94,6 +94,7 @@ async def _print(out: Output, client: Client, room: str, ready: asyncio.Event) -
                 | events.Forked()
                 | events.NameClash()
                 | events.Vouch()
+                | events.Note(code=str())
             ):
                 out.event(event)
 

@@ -3,7 +3,9 @@
 import asyncio
 import re
 import sys
+import time
 from contextlib import aclosing
+from pathlib import Path
 
 import click
 
@@ -12,6 +14,7 @@ from p2pchat.api.attach import Attached
 from p2pchat.api.routes import InviteRequest, JoinRequest, ReplyRequest
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.output import Output
+from p2pchat.cli.password import asked_password, new_password
 from p2pchat.errors import BadInput, Error, Unreachable
 from signaling.tasks import owned_tasks
 
@@ -39,6 +42,13 @@ def greet(out: Output, node: Attached) -> None:
         out.note(f"created a new identity, {node.name}; p2pchat rename changes the name")
 
 
+_password_file = click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Read the invite's password from its first line.",
+)
+
+
 @command
 @click.argument("room", required=False)
 @click.option("--expires", default="24h", show_default=True, help="How long it lives.")
@@ -48,6 +58,8 @@ def greet(out: Output, node: Attached) -> None:
     default=True,
     help="Into ROOM at once, or when its members approve.  [default: admit]",
 )
+@click.option("--password", is_flag=True, help="Needs a password besides; three wrong end it.")
+@_password_file
 @click.option("--no-chat", is_flag=True, help="Do not open the chat when the friend has come.")
 @click.option("--no-wait", is_flag=True, help="Leave it with the background node.")
 @click.option("--timeout", type=float, help="Give up waiting after this many seconds.")
@@ -57,8 +69,10 @@ async def invite_(
     room: str | None,
     expires: str,
     timeout: float | None,
+    password_file: Path | None,
     *,
     admit: bool,
+    password: bool,
     no_chat: bool,
     no_wait: bool,
 ) -> None:
@@ -66,8 +80,13 @@ async def invite_(
 
     Send what it prints by any means; your friend runs: p2pchat join BLOB. On one network that is
     all. Elsewhere join prints a reply: paste that here, while this waits.
+
+    With --password the blob alone is worth nothing: tell the password by another way. It is asked
+    for on a terminal, or read from P2PCHAT_PASSWORD, --password-file or the first line of stdin;
+    it is no argument, since those show in ps.
     """
     seconds = duration(expires)
+    secret = new_password(password_file) if password or password_file is not None else None
     if no_wait:
         from p2pchat.cli.node import ensure_up
 
@@ -75,7 +94,11 @@ async def invite_(
     async with common.attach() as node:
         greet(out, node)
         request = InviteRequest(
-            room=room, expires_s=seconds, wait=not no_wait, ask=room is not None and not admit
+            room=room,
+            expires_s=seconds,
+            wait=not no_wait,
+            ask=room is not None and not admit,
+            password=secret,
         )
         joined = await _host(out, node, request, timeout)
         if joined is not None and not no_chat and not out.json and sys.stdin.isatty():
@@ -99,7 +122,12 @@ async def _host(
                     case events.Joined(invite=str()):
                         out.event(event)
                         joined = event
-                    case events.Peer() | events.NameClash() | events.JoinRequest():
+                    case (
+                        events.Peer()
+                        | events.NameClash()
+                        | events.JoinRequest()
+                        | events.Note(code=str())
+                    ):
                         out.event(event)
     except TimeoutError:
         raise Unreachable(
@@ -117,6 +145,8 @@ def _show_invite(out: Output, event: events.InviteReady, request: InviteRequest)
     out.note("send this invite to your friend; it works once:\n")
     out.say(event.blob)
     out.note("\nyour friend runs: p2pchat join BLOB")
+    if request.password is not None:
+        out.note("and is asked for the password: tell it by another way than the invite's")
     if request.wait:
         out.note("waiting; if your friend gets a reply blob, paste it here (Ctrl-C ends)")
 
@@ -138,20 +168,33 @@ async def _take_replies(out: Output, node: Attached) -> None:
 @click.argument("blob")
 @click.option("--no-chat", is_flag=True, help="Do not open the chat afterwards.")
 @click.option("--timeout", type=float, help="Give up after this many seconds.")
+@_password_file
 async def join_(
-    out: Output, common: Common, blob: str, timeout: float | None, *, no_chat: bool
+    out: Output,
+    common: Common,
+    blob: str,
+    timeout: float | None,
+    password_file: Path | None,
+    *,
+    no_chat: bool,
 ) -> None:
     """Accept an invite (`-`: read it from stdin).
 
     On one network that is all. Elsewhere it prints a reply blob: send it back to your friend, who
     pastes it where the invite waits, or runs: p2pchat reply BLOB.
+
+    Where the invite needs a password, that is asked for on a terminal, or read from
+    P2PCHAT_PASSWORD, --password-file, or the first line of stdin if the blob is not there.
     """
     text = read_argument(blob)
+    password = None
+    if _needs_password(text):
+        password = asked_password(password_file, stdin_taken=blob == "-")
     joined: events.Joined | None = None
     async with common.attach() as node:
         greet(out, node)
         # Where the node lives on without us, approval need not be waited for.
-        request = JoinRequest(blob=text, timeout=timeout, approval=node.hosted)
+        request = JoinRequest(blob=text, timeout=timeout, approval=node.hosted, password=password)
         async for event in node.client.ask("joins", request):
             if isinstance(event, events.ReplyReady) and not out.json:
                 out.say(event.blob)
@@ -166,6 +209,17 @@ async def join_(
         elif node.hosted and joined is not None:
             # The friend's side is told by our goodbye that the link stood and ended in good order.
             out.note("to stay reachable run: p2pchat up")
+
+
+def _needs_password(text: str) -> bool:
+    """Whether an invite asks for one; whatever is wrong with it is for the node to say."""
+    from signaling.errors import SignalingError
+    from signaling.invite import Invite
+
+    try:
+        return Invite.parse(text, time.time()).password
+    except SignalingError:
+        return False
 
 
 @command

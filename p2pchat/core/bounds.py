@@ -8,6 +8,7 @@ __all__ = [
     "CONTESTED_MAX",
     "CUTS_MAX",
     "FRAME_BYTES_MAX",
+    "GUESSES_MAX",
     "HANDSHAKE_BYTES_MAX",
     "HANDSHAKE_S",
     "HEADER_BYTES_MAX",
@@ -69,6 +70,10 @@ are in the channel at once; they wait behind its own, lower, bound, so that live
 HANDSHAKE_BYTES_MAX = 4_096
 HANDSHAKE_S = 10.0
 """What somebody unproven may cost us."""
+
+GUESSES_MAX = 3
+"""Wrong passwords that an invite outlives, less one: enough for a slip or two, and of a weak
+password's ten thousand an attacker tries three."""
 
 CLOCK_PULL_MS = 60_000
 """How far ahead of the wall remote clocks may pull ours."""

@@ -15,6 +15,15 @@ SIGMA, Krawczyk 2003; RFC 8844 on why identities must be under T as well).
     showing    identity   a      admitting  Proven is emitted; admit() sends done -> established
     closing    done       b      established
     any        refusal    both   closed
+
+An invite with a password puts SPAKE2 between hello and proof, and a proves first:
+
+    greeting   hello      a      swapping   send password message
+    greeting   hello      b      swapping
+    swapping   password   a      guessing   Guess is emitted; guess() sends proof -> proving
+    swapping   password   b      guarding   send password message
+    guarding   proof      b      guessing   Guess is emitted; guess() looks at it: wrong -> closed,
+                                            right -> send proof -> watching
 """
 
 import hmac as hmac_module
@@ -30,12 +39,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from p2pchat.core.bounds import HANDSHAKE_BYTES_MAX, HANDSHAKE_S
 from p2pchat.core.identity import Certificate, Identity, Random, derive, digest, mac, signed_by
 from p2pchat.core.machine import Close, Emit, Output, Send
+from p2pchat.core.password import PasswordExchange
 from p2pchat.core.wire import REFUSALS
 
-__all__ = ["Established", "Handshake", "Proven", "Refused", "Terms"]
+__all__ = ["Established", "Guess", "Handshake", "Proven", "Refused", "Terms", "WrongPassword"]
 
 Role = Literal["a", "b"]
-_HELLO, _PROOF, _IDENTITY, _DONE, _REFUSAL = 1, 2, 3, 4, 5
+_HELLO, _PROOF, _IDENTITY, _DONE, _REFUSAL, _PASSWORD = 1, 2, 3, 4, 5, 6
 _VERSIONS = (1,)
 _SUITES = (1,)
 _NO_EXPORTER = bytes(32)
@@ -43,7 +53,10 @@ _NO_EXPORTER = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What both ends know beforehand. `expected` is the peer's person key where it is known."""
+    """What both ends know beforehand. `expected` is the peer's person key where it is known.
+
+    `password` is the key of an invite's password (`core.password`), where it has one.
+    """
 
     role: Role
     psk: bytes
@@ -51,6 +64,22 @@ class Terms:
     peer_fingerprint: bytes
     exporter: bytes | None
     expected: bytes | None = None
+    password: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A password is about to be tested: here (b), or by us (a).
+
+    Answer with `guess` once that is counted on disk, or `refuse`.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class WrongPassword:
+    """The peer was let test a password, and it was wrong; `left` more may be tested."""
+
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +100,10 @@ class Established:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The peer said no, with this code."""
+    """The peer said no, with this code; `left`: for `password-wrong`, how many tries are left."""
 
     code: str
+    left: int = 0
 
 
 class _Hello(msgspec.Struct, frozen=True, array_like=True, tag=_HELLO):
@@ -97,6 +127,11 @@ class _Done(msgspec.Struct, frozen=True, array_like=True, tag=_DONE):
 
 class _Refusal(msgspec.Struct, frozen=True, array_like=True, tag=_REFUSAL):
     code: str
+    left: int = 0
+
+
+class _Password(msgspec.Struct, frozen=True, array_like=True, tag=_PASSWORD):
+    message: bytes
 
 
 class _Signed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -111,7 +146,7 @@ class _Signed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     signature: bytes
 
 
-_FRAME = msgspec.msgpack.Decoder(_Hello | _Proof | _Shown | _Done | _Refusal)
+_FRAME = msgspec.msgpack.Decoder(_Hello | _Proof | _Shown | _Done | _Refusal | _Password)
 _SIGNED = msgspec.msgpack.Decoder(_Signed)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -127,6 +162,10 @@ class Handshake:
         self._deadline: float | None = now + HANDSHAKE_S
         self._received = 0
         self._transcript = b""
+        self._random = random
+        self._psk = terms.psk
+        self._password: PasswordExchange | None = None
+        self._guessed = b""
         self._peer: Certificate | None = None
         self._peer_role: Role = "b" if terms.role == "a" else "a"
         self._own_hello = _encode(
@@ -155,11 +194,16 @@ class Handshake:
         except (msgspec.DecodeError, ValueError):
             return self._fail("bad-frame")
         match self._state, message:
-            case _, _Refusal(code):
-                self._outputs.append(Emit(Refused(code if code in REFUSALS else "bye")))
+            case _, _Refusal(code, left):
+                self._outputs.append(Emit(Refused(code if code in REFUSALS else "bye", left)))
                 self._close("bye")
             case "greeting", _Hello():
                 self._greeted(message, frame)
+            case "swapping", _Password(theirs):
+                self._swapped(theirs)
+            case "guarding", _Proof(mac_):
+                self._guessed = mac_
+                self._ask_to_guess()
             case "proving", _Proof(mac_):
                 self._proved(mac_)
             case (("watching" | "showing"), _Shown(sealed)):
@@ -193,6 +237,19 @@ class Handshake:
             self._send(_encode(_Done(self._done_mac())))
             self._establish()
 
+    def guess(self, left: int) -> None:
+        """The guess is counted: test it. `left` more are allowed if this one is wrong."""
+        assert self._state == "guessing"
+        if self._terms.role == "a":
+            self._prove()
+        elif hmac_module.compare_digest(self._guessed, self._proof_mac("a")):
+            self._prove()
+            self._state = "watching"
+        else:
+            self._outputs.append(Emit(WrongPassword(left)))
+            self._send(_encode((_REFUSAL, "password-wrong", left)))
+            self._close("password-wrong")
+
     def refuse(self, code: str) -> None:
         """Say no, and close."""
         self._fail(code)
@@ -219,9 +276,37 @@ class Handshake:
             print_b,
             exporter or _NO_EXPORTER,
         )
-        self._send(_encode(_Proof(self._proof_mac(terms.role))))
-        self._state = "proving"
+        if terms.password is None:
+            return self._prove()
+        self._password = PasswordExchange(
+            terms.role, terms.password, terms.psk, self._transcript, self._random
+        )
+        if terms.role == "a":
+            self._send(_encode(_Password(self._password.message)))
+        self._state = "swapping"
         return None
+
+    def _swapped(self, theirs: bytes) -> None:
+        assert self._password is not None
+        psk = self._password.psk(theirs)
+        if psk is None:
+            return self._fail("bad-frame")
+        self._psk = psk
+        if self._terms.role == "b":
+            # Tells nothing yet: it is a random point to whoever cannot compute the key.
+            self._send(_encode(_Password(self._password.message)))
+            self._state = "guarding"
+        else:
+            self._ask_to_guess()
+        return None
+
+    def _ask_to_guess(self) -> None:
+        self._state = "guessing"
+        self._outputs.append(Emit(Guess()))
+
+    def _prove(self) -> None:
+        self._send(_encode(_Proof(self._proof_mac(self._terms.role))))
+        self._state = "proving"
 
     def _proved(self, mac_: bytes) -> None:
         if not hmac_module.compare_digest(mac_, self._proof_mac(self._peer_role)):
@@ -256,7 +341,7 @@ class Handshake:
             return self._fail("not-expected")
         self._peer = certificate
         self._state = "admitting"
-        secret = derive(self._terms.psk, self._transcript + b"p2pchat/1/contact")
+        secret = derive(self._psk, self._transcript + b"p2pchat/1/contact")
         self._outputs.append(Emit(Proven(certificate, secret)))
         return None
 
@@ -268,7 +353,7 @@ class Handshake:
 
     def _fail(self, code: str) -> None:
         if self._state != "closed":
-            self._send(_encode(_Refusal(code)))
+            self._send(_encode((_REFUSAL, code)))
             self._close(code)
 
     def _close(self, code: str) -> None:
@@ -280,7 +365,7 @@ class Handshake:
         self._outputs.append(Send(frame))
 
     def _key(self, use: str, role: str) -> bytes:
-        return derive(self._terms.psk, self._transcript + use.encode() + role.encode())
+        return derive(self._psk, self._transcript + use.encode() + role.encode())
 
     def _proof_mac(self, role: str) -> bytes:
         return mac(self._key("mac/", role), self._transcript)

@@ -45,8 +45,9 @@ __all__ = [
 
 REFUSALS = frozenset(
     {
-        "invite-used", "invite-expired", "invite-withdrawn", "not-expected", "bad-proof",
-        "bad-frame", "no-common-version", "timeout", "disk", "bye", "superseded",
+        "invite-used", "invite-expired", "invite-withdrawn", "invite-locked", "password-wrong",
+        "not-expected", "bad-proof", "bad-frame", "no-common-version", "timeout", "disk", "bye",
+        "superseded",
     }
 )  # fmt: skip
 """Why a link may be closed; anything else a peer says is read as `bye`."""

@@ -7,18 +7,22 @@ proven link wins.
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from p2pchat import errors
+from p2pchat.core.bounds import GUESSES_MAX
 from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, Random, id_text
 from p2pchat.core.invite import app_bytes, inviter_mailbox, inviter_name
+from p2pchat.core.password import password_key
 from p2pchat.events import Event, Note, ReplyReady
 from p2pchat.events import Peer as PeerEvent
 from p2pchat.net.transport import ConnectFailed, Transport
 from p2pchat.node.mailboxes import Mailboxes
+from p2pchat.node.password import Guarded, OneTry, Turn
 from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
 from p2pchat.store import invites as table
 from p2pchat.store.database import Connection, Database
@@ -43,9 +47,10 @@ Admit = Callable[[Connection, Proven, Invite], None]
 
 @dataclass(slots=True)
 class _Hosted:
-    """An invite of ours that is being served."""
+    """An invite of ours that is being served; `password` is the key of its password, if any."""
 
     invite: Invite
+    password: bytes | None
     registrations: list[Registration]
     offer: Transport | None
     outcome: "asyncio.Future[Session]"
@@ -62,6 +67,7 @@ class Invites:
         random: Random,
         wall: Callable[[], float],
         tasks: asyncio.TaskGroup,
+        publish: Callable[[Event], None],
     ) -> None:
         self._database = database
         self._peers = peers
@@ -71,6 +77,7 @@ class Invites:
         self._random = random
         self._wall = wall
         self._tasks = tasks
+        self._publish = publish
         self._hosted: dict[bytes, _Hosted] = {}
 
     # -- host ----------------------------------------------------------------------------------
@@ -80,10 +87,19 @@ class Invites:
         for row in await self._database.read(table.living):
             if row.expires > self._wall():
                 invite = Invite(self._identity().person, row.secret, int(row.expires), b"", None)
-                self._host(invite, None)
+                self._host(invite, None, row.password)
 
-    async def create(self, expires_s: float, into: tuple[bytes, bool] | None = None) -> Invite:
-        """A new invite, on disk and served; `into` a room, and whether its members are asked."""
+    async def create(
+        self,
+        expires_s: float,
+        into: tuple[bytes, bool] | None = None,
+        password: str | None = None,
+    ) -> Invite:
+        """A new invite, on disk and served; `into` a room, and whether its members are asked.
+
+        Raises errors.Usage `password-missing`.
+        """
+        key = _key(password)
         transport: Transport | None = None
         if sum(hosted.offer is not None for hosted in self._hosted.values()) < _OFFERS_MAX:
             transport = await Transport.offering(self._peers.settings)
@@ -94,11 +110,12 @@ class Invites:
             int(self._wall() + expires_s),
             app_bytes(identity.certificate.name, self._mailboxes.own, room=into is not None),
             transport.description if transport else None,
+            password=key is not None,
         )
         try:
 
             def add(tx: Connection) -> None:
-                table.add(tx, invite.id, invite.secret, float(invite.expires))
+                table.add(tx, invite.id, invite.secret, float(invite.expires), key)
                 if into is not None:
                     set_invite_room(tx, invite.id, into[0], ask=into[1])
 
@@ -107,14 +124,14 @@ class Invites:
             if transport is not None:
                 await transport.aclose()
             raise
-        self._host(invite, transport)
+        self._host(invite, transport, key)
         return invite
 
-    def _host(self, invite: Invite, transport: Transport | None) -> None:
+    def _host(self, invite: Invite, transport: Transport | None, password: bytes | None) -> None:
         outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
         # Nobody need wait for it.
         outcome.add_done_callback(lambda future: future.cancelled() or future.exception())
-        hosted = _Hosted(invite, [], transport, outcome)
+        hosted = _Hosted(invite, password, [], transport, outcome)
         hosted.registrations = self._peers.serve(
             SlotKeys.derive(invite.slot_secret), lambda via: self._host_purpose(hosted, via)
         )
@@ -164,7 +181,23 @@ class Invites:
             if isinstance(result, Session):
                 self._tasks.create_task(self._used(hosted, result))
 
-        return Purpose("b", invite.psk, None, via, admit, settled)
+        password = None
+        if hosted.password is not None:
+            password = Guarded(
+                hosted.password, invite.id, self._database, lambda left: self._guessed(hosted, left)
+            )
+        return Purpose("b", invite.psk, None, via, admit, settled, password)
+
+    def _guessed(self, hosted: _Hosted, left: int) -> None:
+        """Somebody who has the blob tried a wrong password."""
+        text = f"somebody tried a wrong password on your invite: {_tries(left)}"
+        if left == 0:
+            text = "the third wrong password was tried on your invite: it is dead now"
+        self._publish(
+            Note(text=text, code="password-wrong", invite=hosted.invite.id.hex(), left=left)
+        )
+        if left == 0 and not hosted.outcome.done():
+            hosted.outcome.set_exception(_locked("make a new one, and give it to your friend only"))
 
     async def _used(self, hosted: _Hosted, session: Session) -> None:
         await self._database.write(lambda tx: table.use(tx, hosted.invite.id))
@@ -246,7 +279,7 @@ class Invites:
             raise _unreachable(str(failed)) from failed
         self._peers.begin(
             transport,
-            Purpose(purpose.role, purpose.psk, None, "paste", purpose.admit, settled),
+            dataclasses.replace(purpose, settled=settled),
         )
         return await _result(outcome)
 
@@ -262,10 +295,11 @@ class Invites:
         text: str,
         timeout: float | None,
         on_event: Callable[[Event], None],
+        password: str | None = None,
     ) -> Session:
-        """Go to whoever made this invite.
+        """Go to whoever made this invite; `password` is used where it needs one.
 
-        Raises errors.BadInput, errors.Refused, errors.Unreachable.
+        Raises errors.BadInput, errors.Refused, errors.Unreachable, errors.Usage.
         """
         with mapped():
             invite = Invite.parse(text, self._wall())
@@ -281,6 +315,13 @@ class Invites:
                 "this invite is of somebody whom you have blocked",
                 "take that back first: p2pchat unblock PEER",
             )
+        if invite.password and password is None:
+            raise errors.Usage(
+                "password-missing",
+                "this invite needs a password, which your friend tells you",
+                "run it in a terminal, or give P2PCHAT_PASSWORD or --password-file FILE",
+            )
+        key, turn = _key(password) if invite.password else None, Turn()
         name, mailbox = inviter_name(invite.app), inviter_mailbox(invite.app)
         also = self._mailboxes.named(mailbox)
         outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
@@ -294,17 +335,21 @@ class Invites:
             await self._database.write(write)
             return None
 
-        def settled(result: Session | Exception) -> None:
-            # A link that failed on its way leaves the others in the race; a refusal is final.
-            if isinstance(result, Session) or (
-                isinstance(result, LinkRefused) and result.code in _FINAL
-            ):
-                _settle(outcome, result)
-
         def purpose(via: str) -> Purpose:
             peer = PeerEvent(peer=id_text(invite.inviter), name=name, state="connecting", via=via)
             on_event(peer)
-            return Purpose("a", invite.psk, invite.inviter, via, admit, settled)
+            attempt = None if key is None else OneTry(key, turn)
+
+            def settled(result: Session | Exception) -> None:
+                if attempt is not None:
+                    attempt.over()
+                # A link that failed on its way leaves the others in the race; a refusal is final.
+                if isinstance(result, Session) or (
+                    isinstance(result, LinkRefused) and result.code in _FINAL
+                ):
+                    _settle(outcome, result)
+
+            return Purpose("a", invite.psk, invite.inviter, via, admit, settled, attempt)
 
         left = invite.expires + _LATE_S - self._wall()
         limit = min(left, timeout) if timeout is not None else left
@@ -363,7 +408,12 @@ class Invites:
         self._hosted.clear()
 
 
-_FINAL = frozenset({"invite-used", "invite-expired", "invite-withdrawn", "not-expected"})
+_FINAL = frozenset(
+    {
+        "invite-used", "invite-expired", "invite-withdrawn", "invite-locked", "password-wrong",
+        "not-expected",
+    }
+)  # fmt: skip
 
 
 def _settle(outcome: "asyncio.Future[Session]", result: Session | Exception) -> None:
@@ -395,6 +445,17 @@ async def _result(outcome: "asyncio.Future[Session]") -> Session:
                     "this invite was withdrawn",
                     "ask your friend for a new one",
                 ) from refused
+            case "invite-locked":
+                raise _locked("ask your friend for a new one") from refused
+            case "password-wrong":
+                left = max(0, min(refused.left, GUESSES_MAX))
+                raise errors.Refused(
+                    "password-wrong",
+                    f"that is not the password of this invite; {_tries(left)}",
+                    "ask your friend for the password, and join again"
+                    if left
+                    else "ask your friend for a new invite: this one is dead",
+                ) from refused
             case "not-expected":
                 raise errors.Refused(
                     "identity-mismatch",
@@ -404,6 +465,22 @@ async def _result(outcome: "asyncio.Future[Session]") -> Session:
         raise _unreachable(f"the link was refused ({refused.code})") from refused
     except ConnectFailed as failed:
         raise _unreachable(str(failed)) from failed
+
+
+def _key(password: str | None) -> bytes | None:
+    if password == "":
+        raise errors.Usage("password-missing", "the password is empty", "give one of a few words")
+    return None if password is None else password_key(password)
+
+
+def _tries(left: int) -> str:
+    return "1 try is left" if left == 1 else f"{left} tries are left"
+
+
+def _locked(hint: str) -> errors.Refused:
+    return errors.Refused(
+        "invite-locked", "three wrong passwords were tried on this invite: it is dead", hint
+    )
 
 
 def _expired() -> errors.Refused:

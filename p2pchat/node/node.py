@@ -271,6 +271,7 @@ class Node:
                 os.urandom,
                 time.time,
                 tasks,
+                self._bus.publish,
             )
             mesh = Mesh(self._rooms, self._groups, self.people, peers, self._me)
             peers.beside = mailboxes.beside
@@ -553,11 +554,17 @@ class Node:
     # -- invites -------------------------------------------------------------------------------
 
     async def invite(
-        self, room: str | None = None, *, expires_s: float = 86_400, ask: bool = False
+        self,
+        room: str | None = None,
+        *,
+        expires_s: float = 86_400,
+        ask: bool = False,
+        password: str | None = None,
     ) -> Invitation:
         """A one-time invite to talk with us, and into `room`, at once or (`ask`) when approved.
 
-        Raises errors.BadInput, errors.Refused `not-a-member`, errors.Error.
+        With `password` only for who knows that too. Raises errors.BadInput, errors.Refused
+        `not-a-member`, errors.Usage, errors.Error.
         """
         group = None
         if room is not None:
@@ -565,7 +572,7 @@ class Node:
             self.moderation.check_member(key)
             group = self._groups.get(key)
         into = (group.room, ask) if group is not None else None
-        invite = await self.online_parts.invites.create(expires_s, into)
+        invite = await self.online_parts.invites.create(expires_s, into, password)
         return Invitation(self, invite, group.room if group is not None else None)
 
     async def withdraw(self, invite_id: str) -> None:
@@ -591,16 +598,18 @@ class Node:
         timeout: float | None = None,
         on_event: Callable[[events.Event], None] | None = None,
         approval: bool = True,
+        password: str | None = None,
     ) -> events.Joined | events.Pending:
         """Go to whoever made this invite; `on_event` hears of a reply blob to paste back.
 
         Where an invite leads into a room whose members have to approve, waits for that, or
-        (`approval=False`) until they are asked. Raises errors.BadInput, errors.Unreachable,
-        errors.Refused, `join-denied` among them.
+        (`approval=False`) until they are asked. `password`: used where the invite needs one.
+        Raises errors.BadInput, errors.Unreachable, errors.Usage `password-missing`, errors.Refused,
+        `join-denied` among them.
         """
         tell = on_event or self._bus.publish
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        session = await self.online_parts.invites.join(blob, timeout, tell)
+        session = await self.online_parts.invites.join(blob, timeout, tell, password)
         if on_event is not None and (clash := self.people.name_clash(session.peer)) is not None:
             on_event(clash)
         if not self._joining.is_expected(session.peer):

@@ -13,7 +13,15 @@ from typing import Protocol
 
 from p2pchat.core.chain import Chains, ForkProof
 from p2pchat.core.entry import Entry
-from p2pchat.core.handshake import Established, Handshake, Proven, Refused, Terms
+from p2pchat.core.handshake import (
+    Established,
+    Guess,
+    Handshake,
+    Proven,
+    Refused,
+    Terms,
+    WrongPassword,
+)
 from p2pchat.core.identity import Certificate, Identity, Random, derive, id_text
 from p2pchat.core.machine import Close, Output
 from p2pchat.core.reconcile import (
@@ -40,6 +48,7 @@ from p2pchat.core.wire import decode as decode_frame
 from p2pchat.core.wire import encode as encode_frame
 from p2pchat.net.link import Link, LinkClosed
 from p2pchat.net.transport import ConnectFailed, Settings, Transport
+from p2pchat.node.password import Password
 from p2pchat.node.runner import Runner
 from signaling.carriers import Carrier, Registration
 from signaling.envelope import SlotKeys
@@ -57,11 +66,15 @@ _HALF_OPEN_MAX = 64
 
 
 class LinkRefused(Exception):
-    """The link came up and was refused, by either side. `code` is one of `wire.REFUSALS`."""
+    """The link came up and was refused, by either side. `code` is one of `wire.REFUSALS`.
 
-    def __init__(self, code: str) -> None:
+    `left`: with `password-wrong` at the guest, how many tries are left by the host's word.
+    """
+
+    def __init__(self, code: str, left: int = 0) -> None:
         super().__init__(code)
         self.code = code
+        self.left = left
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,7 @@ class Purpose:
     via: str
     admit: Callable[[Proven], Awaitable[str | None]]
     settled: Callable[["Session | Exception"], None]
+    password: Password | None = None
 
 
 class Hub(Protocol):
@@ -455,14 +469,25 @@ class Peers:
             peer,
             transport.exporter,
             purpose.expected,
+            purpose.password.key if purpose.password else None,
         )
         machine = Handshake(self._hub.identity, terms, self._random, loop.time())
         outcome: Established | None = None
-        said = "bye"
+        said, left = "bye", 0
 
         async def tell(fact: object) -> None:
-            nonlocal outcome, said
+            nonlocal outcome, said, left
             match fact:
+                case Guess():
+                    assert purpose.password is not None
+                    allowed = await purpose.password.begin()
+                    if isinstance(allowed, int):
+                        machine.guess(allowed)
+                    else:
+                        machine.refuse(allowed)
+                case WrongPassword():
+                    assert purpose.password is not None
+                    purpose.password.wrong(fact.left)
                 case Proven():
                     # An invite that a blocked person found is for them one that was taken back.
                     code: str | None = "not-expected" if purpose.expected else "invite-withdrawn"
@@ -474,8 +499,8 @@ class Peers:
                         machine.refuse(code)
                 case Established():
                     outcome = fact
-                case Refused(code):
-                    said = code
+                case Refused():
+                    said, left = fact.code, fact.left
 
         async def commit(records: list[object]) -> None:
             assert not records, "the handshake persists through `admit`"
@@ -491,14 +516,14 @@ class Peers:
         await runner.flush()
         while outcome is None:
             if runner.closed:
-                raise LinkRefused(said)
+                raise LinkRefused(said, left)
             try:
                 async with asyncio.timeout_at(machine.next_timer()):
                     frame = await link.receive()
             except TimeoutError:
                 machine.handle_timer(loop.time())
             except LinkClosed as closed:
-                raise LinkRefused(said if said != "bye" else closed.reason) from closed
+                raise LinkRefused(said if said != "bye" else closed.reason, left) from closed
             else:
                 machine.receive(frame, loop.time())
             await runner.flush()

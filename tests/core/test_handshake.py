@@ -2,9 +2,10 @@ import msgspec
 import pytest
 
 from p2pchat.core.bounds import HANDSHAKE_S
-from p2pchat.core.handshake import Handshake, Proven, Terms
+from p2pchat.core.handshake import Guess, Handshake, Proven, Refused, Terms, WrongPassword
 from p2pchat.core.identity import Identity
-from p2pchat.core.machine import Close, Send
+from p2pchat.core.machine import Close, Emit, Output, Send
+from p2pchat.core.password import password_key
 from tests.harness.pair import Shake, random_from, shake
 
 PSK = bytes(range(32))
@@ -148,3 +149,97 @@ def test_nothing_is_established_before_the_peer_is_on_disk(ann: Identity, bob: I
     # b has seen a's identity and waits for `admit`; a has nothing of b.
     assert b.state == "admitting"
     assert a.state == "showing"
+
+
+RIGHT, WRONG = password_key("acid pelican"), password_key("acid pelicans")
+
+
+def test_who_has_the_password_too_is_let_in(ann: Identity, bob: Identity) -> None:
+    found = shake(ann, bob, _terms("a", password=RIGHT), _terms("b", password=RIGHT))
+    found.run()
+    assert found.established(0)
+    assert found.established(1)
+    secrets = {
+        fact.contact_secret for facts in found.facts for fact in facts if isinstance(fact, Proven)
+    }
+    assert len(secrets) == 1
+    # With SPAKE2's key in it: no secret that follows from the blob alone.
+    plain = shake(ann, bob, _terms("a"), _terms("b"))
+    plain.run()
+    assert secrets.isdisjoint(
+        fact.contact_secret for facts in plain.facts for fact in facts if isinstance(fact, Proven)
+    )
+
+
+def test_a_wrong_password_is_told_to_both_with_the_tries_left(ann: Identity, bob: Identity) -> None:
+    found = shake(ann, bob, _terms("a", password=WRONG), _terms("b", password=RIGHT))
+    found.run()
+    _failed(found)
+    assert found.facts[0] == [Guess(), Refused("password-wrong", 2)]
+    assert found.facts[1] == [Guess(), WrongPassword(2)]
+    sent = b"".join(frame for frames in found.frames for frame in frames)
+    assert ann.person not in sent
+    assert bob.person not in sent
+
+
+def test_nothing_that_tests_a_password_leaves_before_the_guess_is_counted(
+    ann: Identity, bob: Identity
+) -> None:
+    a = Handshake(ann, _terms("a", password=WRONG), random_from(1), 0.0)
+    b = Handshake(bob, _terms("b", password=RIGHT), random_from(2), 0.0)
+
+    def drain(machine: Handshake, other: Handshake) -> list[Output]:
+        done = list(machine.outputs())
+        for output in done:
+            if isinstance(output, Send):
+                other.receive(output.frame, 0.0)
+        return done
+
+    drain(a, b)
+    drain(b, a)
+    drain(a, b)  # a's SPAKE2 message
+    # Until now b has said its hello and a random point, whatever a's password is.
+    assert [type(output) for output in drain(b, a)] == [Send]
+    assert list(a.outputs()) == [Emit(Guess())]
+    a.guess(0)
+    drain(a, b)
+    assert list(b.outputs()) == [Emit(Guess())]
+    b.guess(1)
+    assert [type(output) for output in b.outputs()] == [Emit, Send, Close]
+
+
+def test_a_middleman_with_the_password_links_nobody(ann: Identity, bob: Identity) -> None:
+    # Two DTLS legs have two transcripts, and SPAKE2 is bound to them.
+    found = shake(
+        ann,
+        bob,
+        _terms("a", password=RIGHT, peer_fingerprint=b"m" * 32),
+        _terms("b", password=RIGHT, peer_fingerprint=b"m" * 32),
+    )
+    found.run()
+    _failed(found)
+
+
+@pytest.mark.parametrize("role", ["a", "b"])
+def test_one_end_without_the_password_is_refused(ann: Identity, bob: Identity, role: str) -> None:
+    with_it = {"password": RIGHT}
+    found = shake(
+        ann,
+        bob,
+        _terms("a", **(with_it if role == "a" else {})),
+        _terms("b", **(with_it if role == "b" else {})),
+    )
+    found.run()
+    _failed(found)
+
+
+@pytest.mark.parametrize(
+    "message", [b"", bytes(33), b"B" + bytes(32), b"A" * 33, b"S" + b"\1" * 32]
+)
+def test_a_malformed_password_message_is_a_bad_frame(ann: Identity, message: bytes) -> None:
+    machine = Handshake(ann, _terms("b", password=RIGHT), random_from(1), 0.0)
+    other = Handshake(ann, _terms("a", password=RIGHT), random_from(2), 0.0)
+    (hello,) = (output.frame for output in other.outputs() if isinstance(output, Send))
+    machine.receive(hello, 0.0)
+    machine.receive(msgspec.msgpack.encode([6, message]), 0.0)
+    assert list(machine.outputs())[-1] == Close("bad-frame")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from p2pchat.core.chain import Accepted, Chains
 from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody, chain_id
-from p2pchat.core.handshake import Established, Handshake, Proven, Refused, Terms
+from p2pchat.core.handshake import Established, Guess, Handshake, Proven, Refused, Terms
 from p2pchat.core.identity import Identity, direct_room
 from p2pchat.core.machine import Close, Emit, Persist, Send
 from p2pchat.core.reconcile import Append, Load, Reconcile
@@ -178,6 +178,9 @@ class Shake:
                                 machine.refuse(refuse)
                             else:
                                 machine.admit()
+                        case Emit(Guess() as fact):
+                            self.facts[index].append(fact)
+                            machine.guess(2)
                         case Emit(fact):
                             self.facts[index].append(fact)
                         case Close(code):

@@ -51,6 +51,43 @@ async def test_a_claim_outlives_the_process(path: Path, key: bytes) -> None:
     await second.aclose()
 
 
+async def test_three_guesses_lock_an_invite_for_good(path: Path, key: bytes) -> None:
+    first = await Database.open(path, key)
+    await first.write(lambda tx: invites.add(tx, ID, b"secret", 100, b"password"))
+    (row,) = await first.read(invites.living)
+    assert row.password == b"password"
+    assert await first.write(lambda tx: invites.guess(tx, ID)) == 2
+    assert await first.write(lambda tx: invites.guess(tx, ID)) == 1
+    await first.aclose()
+    second = await Database.open(path, key)
+    assert await second.write(lambda tx: invites.guess(tx, ID)) == 0
+    for _ in range(2):
+        assert await second.write(lambda tx: invites.guess(tx, ID)) == "invite-locked"
+    assert await second.write(lambda tx: invites.withdraw(tx, ID))
+    assert await second.write(lambda tx: invites.guess(tx, ID)) == "invite-locked"
+    await second.aclose()
+
+
+async def test_the_right_guess_is_given_back_with_the_claim(database: Database) -> None:
+    await database.write(lambda tx: invites.add(tx, ID, b"secret", 100, b"password"))
+    assert await database.write(lambda tx: invites.guess(tx, ID)) == 2
+    for _ in range(4):  # the device that has it comes again and again
+        assert await database.write(lambda tx: invites.guess(tx, ID)) == 1
+        assert await database.write(lambda tx: invites.claim(tx, ID, b"device")) is None
+    # Another who knows the password hears the truth, and its guesses stay counted.
+    for left in (1, 0):
+        assert await database.write(lambda tx: invites.guess(tx, ID)) == left
+        assert await database.write(lambda tx: invites.claim(tx, ID, b"other")) == "invite-used"
+    assert await database.write(lambda tx: invites.guess(tx, ID)) == "invite-used"
+
+
+async def test_a_withdrawn_or_unknown_invite_is_not_guessed_at(database: Database) -> None:
+    await database.write(lambda tx: invites.add(tx, ID, b"secret", 100, b"password"))
+    await database.write(lambda tx: invites.withdraw(tx, ID))
+    assert await database.write(lambda tx: invites.guess(tx, ID)) == "invite-withdrawn"
+    assert await database.write(lambda tx: invites.guess(tx, b"?")) == "invite-withdrawn"
+
+
 class Invites(RuleBasedStateMachine):
     """The table against a dictionary."""
 

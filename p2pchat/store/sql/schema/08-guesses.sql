@@ -1,0 +1,3 @@
+-- The key of an invite's password, and how many tries at it were counted.
+ALTER TABLE invites ADD COLUMN password BLOB;
+ALTER TABLE invites ADD COLUMN guesses INTEGER NOT NULL DEFAULT 0;
