@@ -59,6 +59,7 @@ CODES: dict[str, type[Error]] = {
     "blob-damaged": BadInput,
     "blob-newer": BadInput,
     "blob-kind": BadInput,
+    "code-malformed": BadInput,
     "invite-expired": Refused,
     "invite-used": Refused,
     "invite-withdrawn": Refused,

@@ -51,10 +51,11 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class InviteReady(_Event, frozen=True, kw_only=True, tag="invite"):
-    """An invite waits. `expires` is RFC 3339."""
+    """An invite waits. `expires` is RFC 3339; `code`: the words to say in place of the blob."""
 
     blob: str
     expires: str
+    code: str | None = None
     invite: str
     room: str | None = None
 

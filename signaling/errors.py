@@ -4,7 +4,8 @@ __all__ = ["SignalingError"]
 
 
 class SignalingError(Exception):
-    """`code` is one of blob-foreign, blob-damaged, blob-newer, blob-kind, invite-expired."""
+    """`code` is one of blob-foreign, blob-damaged, blob-newer, blob-kind, code-malformed,
+    invite-expired."""
 
     def __init__(self, code: str, message: str, hint: str) -> None:
         super().__init__(message)

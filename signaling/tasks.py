@@ -18,6 +18,9 @@ async def owned_tasks() -> AsyncIterator[asyncio.TaskGroup]:
     What the body raises comes out as it is, not wrapped in a group; a task that fails ends the body
     as in any TaskGroup.
     """
+    owner = asyncio.current_task()
+    assert owner is not None
+    cancelled = owner.cancelling()
     failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
@@ -28,5 +31,8 @@ async def owned_tasks() -> AsyncIterator[asyncio.TaskGroup]:
             raise _Over
     except* _Over:
         pass
+    if owner.cancelling() > cancelled and not isinstance(failure, asyncio.CancelledError):
+        # A TaskGroup of Python 3.11 that is ending anyway swallows it (python/cpython#116720).
+        raise asyncio.CancelledError from failure
     if failure is not None:
         raise failure

@@ -152,6 +152,7 @@ class InviteRequest(_Request, frozen=True, kw_only=True):
     expires_s: float = 86_400.0
     wait: bool = True
     password: str | None = None
+    code: bool = False
 
 
 class WithdrawRequest(_Request, frozen=True, kw_only=True):
@@ -350,7 +351,11 @@ async def invite(node: Node, request: InviteRequest) -> Stream:
         raise errors.Usage("usage", "an invite lives from a second to a year", "try --expires 24h")
     with node.events() as feed:
         invitation = await node.invite(
-            request.room, expires_s=request.expires_s, ask=request.ask, password=request.password
+            request.room,
+            expires_s=request.expires_s,
+            ask=request.ask,
+            password=request.password,
+            code=request.code,
         )
         yield invitation.event
         if not request.wait:

@@ -60,6 +60,7 @@ _password_file = click.option(
 )
 @click.option("--password", is_flag=True, help="Needs a password besides; three wrong end it.")
 @_password_file
+@click.option("--code", is_flag=True, help="Print a few words to say, in place of a blob.")
 @click.option("--no-chat", is_flag=True, help="Do not open the chat when the friend has come.")
 @click.option("--no-wait", is_flag=True, help="Leave it with the background node.")
 @click.option("--timeout", type=float, help="Give up waiting after this many seconds.")
@@ -73,6 +74,7 @@ async def invite_(
     *,
     admit: bool,
     password: bool,
+    code: bool,
     no_chat: bool,
     no_wait: bool,
 ) -> None:
@@ -84,6 +86,9 @@ async def invite_(
     With --password the blob alone is worth nothing: tell the password by another way. It is asked
     for on a terminal, or read from P2PCHAT_PASSWORD, --password-file or the first line of stdin;
     it is no argument, since those show in ps.
+
+    With --code it prints a short code such as 4-acid-pelican, to say on the phone to somebody on
+    the same network, who runs: p2pchat join 4-acid-pelican. Three wrong ones end it.
     """
     seconds = duration(expires)
     secret = new_password(password_file) if password or password_file is not None else None
@@ -99,6 +104,7 @@ async def invite_(
             wait=not no_wait,
             ask=room is not None and not admit,
             password=secret,
+            code=code,
         )
         joined = await _host(out, node, request, timeout)
         if joined is not None and not no_chat and not out.json and sys.stdin.isatty():
@@ -117,7 +123,7 @@ async def _host(
                 match event:
                     case events.InviteReady():
                         _show_invite(out, event, request)
-                        if request.wait:
+                        if request.wait and event.code is None:
                             tasks.create_task(_take_replies(out, node))
                     case events.Joined(invite=str()):
                         out.event(event)
@@ -142,6 +148,13 @@ def _show_invite(out: Output, event: events.InviteReady, request: InviteRequest)
     if out.json:
         out.event(event)
         return
+    if event.code is not None:
+        out.note("say this to your friend; it works once:\n")
+        out.say(event.code)
+        out.note(f"\nyour friend runs: p2pchat join {event.code}")
+        if request.wait:
+            out.note("waiting (Ctrl-C ends)")
+        return
     out.note("send this invite to your friend; it works once:\n")
     out.say(event.blob)
     out.note("\nyour friend runs: p2pchat join BLOB")
@@ -165,31 +178,33 @@ async def _take_replies(out: Output, node: Attached) -> None:
 
 
 @command
-@click.argument("blob")
+@click.argument("blob", nargs=-1, required=True, metavar="BLOB|CODE")
 @click.option("--no-chat", is_flag=True, help="Do not open the chat afterwards.")
 @click.option("--timeout", type=float, help="Give up after this many seconds.")
 @_password_file
 async def join_(
     out: Output,
     common: Common,
-    blob: str,
+    blob: tuple[str, ...],
     timeout: float | None,
     password_file: Path | None,
     *,
     no_chat: bool,
 ) -> None:
-    """Accept an invite (`-`: read it from stdin).
+    """Accept an invite, or a spoken code (`-`: read it from stdin).
 
     On one network that is all. Elsewhere it prints a reply blob: send it back to your friend, who
     pastes it where the invite waits, or runs: p2pchat reply BLOB.
 
     Where the invite needs a password, that is asked for on a terminal, or read from
     P2PCHAT_PASSWORD, --password-file, or the first line of stdin if the blob is not there.
+
+    A code may be typed with spaces, in any case, and of each word the first three letters do.
     """
-    text = read_argument(blob)
+    text = read_argument(" ".join(blob))
     password = None
     if _needs_password(text):
-        password = asked_password(password_file, stdin_taken=blob == "-")
+        password = asked_password(password_file, stdin_taken=blob == ("-",))
     joined: events.Joined | None = None
     async with common.attach() as node:
         greet(out, node)

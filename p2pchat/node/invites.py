@@ -11,6 +11,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from p2pchat import errors
 from p2pchat.core.bounds import GUESSES_MAX
@@ -26,13 +27,14 @@ from p2pchat.node.password import Guarded, OneTry, Turn
 from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
 from p2pchat.store import invites as table
 from p2pchat.store.database import Connection, Database
-from p2pchat.store.groups import set_invite_room
+from p2pchat.store.groups import invite_room, set_invite_room
 from signaling.carriers import Registration, paste
+from signaling.code import Code
 from signaling.envelope import SlotKeys
 from signaling.errors import SignalingError
 from signaling.invite import Invite, Reply
 
-__all__ = ["Admit", "Invites", "mapped"]
+__all__ = ["Admit", "Invites", "locked", "mapped", "tries"]
 
 _log = logging.getLogger(__name__)
 _OFFERS_MAX = 16
@@ -87,21 +89,54 @@ class Invites:
         for row in await self._database.read(table.living):
             if row.expires > self._wall():
                 invite = Invite(self._identity().person, row.secret, int(row.expires), b"", None)
-                self._host(invite, None, row.password)
+                self._host(invite, None, None if row.nameplate else row.password)
+
+    async def coded(self) -> list[tuple[Invite, int, bytes]]:
+        """Invites that nobody has come by, with the nameplate and secret of their code."""
+        identity = self._identity()
+
+        def read(tx: Connection) -> list[tuple[Invite, int, bytes]]:
+            return [
+                (
+                    Invite(
+                        identity.person,
+                        row.secret,
+                        int(row.expires),
+                        app_bytes(
+                            identity.certificate.name,
+                            self._mailboxes.own,
+                            room=invite_room(tx, row.id) is not None,
+                        ),
+                    ),
+                    row.nameplate,
+                    row.password,
+                )
+                for row in table.living(tx)
+                if row.nameplate and row.password and row.state == "open"
+            ]
+
+        return [found for found in await self._database.read(read) if found[0].id in self._hosted]
 
     async def create(
         self,
         expires_s: float,
         into: tuple[bytes, bool] | None = None,
         password: str | None = None,
+        code: Code | None = None,
     ) -> Invite:
         """A new invite, on disk and served; `into` a room, and whether its members are asked.
+
+        With `code` it is to be delivered by that alone.
 
         Raises errors.Usage `password-missing`.
         """
         key = _key(password)
         transport: Transport | None = None
-        if sum(hosted.offer is not None for hosted in self._hosted.values()) < _OFFERS_MAX:
+        # Who comes by a code has found us on a carrier, and needs nothing to paste.
+        if (
+            code is None
+            and sum(hosted.offer is not None for hosted in self._hosted.values()) < _OFFERS_MAX
+        ):
             transport = await Transport.offering(self._peers.settings)
         identity = self._identity()
         invite = Invite(
@@ -115,7 +150,14 @@ class Invites:
         try:
 
             def add(tx: Connection) -> None:
-                table.add(tx, invite.id, invite.secret, float(invite.expires), key)
+                table.add(
+                    tx,
+                    invite.id,
+                    invite.secret,
+                    float(invite.expires),
+                    code.secret if code else key,
+                    code.nameplate if code else None,
+                )
                 if into is not None:
                     set_invite_room(tx, invite.id, into[0], ask=into[1])
 
@@ -184,20 +226,21 @@ class Invites:
         password = None
         if hosted.password is not None:
             password = Guarded(
-                hosted.password, invite.id, self._database, lambda left: self._guessed(hosted, left)
+                hosted.password, invite.id, self._database, partial(self.guessed, invite.id)
             )
         return Purpose("b", invite.psk, None, via, admit, settled, password)
 
-    def _guessed(self, hosted: _Hosted, left: int) -> None:
-        """Somebody who has the blob tried a wrong password."""
-        text = f"somebody tried a wrong password on your invite: {_tries(left)}"
+    def guessed(self, invite_id: bytes, left: int, what: str = "password") -> None:
+        """Somebody who has the blob, or knows the nameplate, tried a wrong password, or code."""
+        text = f"somebody tried a wrong {what} on your invite: {tries(left)}"
         if left == 0:
-            text = "the third wrong password was tried on your invite: it is dead now"
-        self._publish(
-            Note(text=text, code="password-wrong", invite=hosted.invite.id.hex(), left=left)
-        )
-        if left == 0 and not hosted.outcome.done():
-            hosted.outcome.set_exception(_locked("make a new one, and give it to your friend only"))
+            text = f"the third wrong {what} was tried on your invite: it is dead now"
+        self._publish(Note(text=text, code="password-wrong", invite=invite_id.hex(), left=left))
+        hosted = self._hosted.get(invite_id)
+        if left == 0 and hosted is not None and not hosted.outcome.done():
+            hosted.outcome.set_exception(
+                locked("make a new one, and give it to your friend only", what)
+            )
 
     async def _used(self, hosted: _Hosted, session: Session) -> None:
         await self._database.write(lambda tx: table.use(tx, hosted.invite.id))
@@ -221,6 +264,15 @@ class Invites:
                 return await asyncio.shield(hosted.outcome)
         except TimeoutError:
             raise _expired() from None
+
+    async def over(self, invite: Invite) -> None:
+        """Wait until nobody can come by this invite any more, whatever it is asked."""
+        try:
+            await self.joined(invite.id)
+        except errors.Refused as refused:
+            if refused.code == "invite-locked":
+                # Whoever asks is still told so.
+                await asyncio.sleep(max(0.0, invite.expires - self._wall()))
 
     async def withdraw(self, invite_id: bytes) -> None:
         """Nobody can come by it any more. Raises errors.Refused `invite-unknown`."""
@@ -446,12 +498,12 @@ async def _result(outcome: "asyncio.Future[Session]") -> Session:
                     "ask your friend for a new one",
                 ) from refused
             case "invite-locked":
-                raise _locked("ask your friend for a new one") from refused
+                raise locked("ask your friend for a new one") from refused
             case "password-wrong":
                 left = max(0, min(refused.left, GUESSES_MAX))
                 raise errors.Refused(
                     "password-wrong",
-                    f"that is not the password of this invite; {_tries(left)}",
+                    f"that is not the password of this invite; {tries(left)}",
                     "ask your friend for the password, and join again"
                     if left
                     else "ask your friend for a new invite: this one is dead",
@@ -473,13 +525,13 @@ def _key(password: str | None) -> bytes | None:
     return None if password is None else password_key(password)
 
 
-def _tries(left: int) -> str:
+def tries(left: int) -> str:
     return "1 try is left" if left == 1 else f"{left} tries are left"
 
 
-def _locked(hint: str) -> errors.Refused:
+def locked(hint: str, what: str = "password") -> errors.Refused:
     return errors.Refused(
-        "invite-locked", "three wrong passwords were tried on this invite: it is dead", hint
+        "invite-locked", f"three wrong {what}s were tried on this invite: it is dead", hint
     )
 
 

@@ -46,13 +46,17 @@ from p2pchat.store.groups import invite_room
 from p2pchat.store.keyfile import Passphrase
 from p2pchat.store.profile import Profile, default_home
 from p2pchat.text import checked_name, printable
+from signaling.code import is_code
 from signaling.tasks import owned_tasks
 
 if TYPE_CHECKING:
+    from p2pchat.node.codes import Codes
     from p2pchat.node.invites import Invites
     from p2pchat.node.peers import Peers, Session
     from p2pchat.node.shares import Shares
     from signaling.carriers import Carrier
+    from signaling.carriers.lines import Lines
+    from signaling.code import Code
     from signaling.invite import Invite
 
 __all__ = ["Invitation", "Node"]
@@ -63,13 +67,21 @@ _log = logging.getLogger(__name__)
 class Invitation:
     """An invite that waits. The node keeps serving it whether or not anybody calls `wait`."""
 
-    def __init__(self, node: "Node", invite: "Invite", room: bytes | None = None) -> None:
+    def __init__(
+        self,
+        node: "Node",
+        invite: "Invite",
+        room: bytes | None = None,
+        code: "Code | None" = None,
+    ) -> None:
         self._node = node
         self._invite = invite
         self.id = invite.id.hex()
         self.blob = invite.text()
+        self.code = code.text() if code else None
         self.event = events.InviteReady(
             blob=self.blob,
+            code=self.code,
             expires=events.rfc3339(invite.expires),
             invite=self.id,
             room=id_text(room) if room is not None else None,
@@ -91,12 +103,14 @@ class _Online:
         self,
         peers: "Peers",
         invites: "Invites",
+        codes: "Codes",
         shares: "Shares",
         mesh: "Mesh",
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.peers = peers
         self.invites = invites
+        self.codes = codes
         self.shares = shares
         self.mesh = mesh
         self.tasks = tasks
@@ -154,6 +168,7 @@ class Node:
         self._following = asyncio.Lock()
         self._online: _Online | None = None
         self._lan = False
+        self._lines: list[Lines] = []
         self._key = key
 
     # -- life ----------------------------------------------------------------------------------
@@ -241,6 +256,7 @@ class Node:
         """Carriers, links and files, for as long as the context lasts; `open` enters it."""
         # Here, so that an offline command does not pay for aiortc, zeroconf and libtorrent.
         from p2pchat.net.transport import Settings
+        from p2pchat.node.codes import Codes
         from p2pchat.node.dht import open_dht
         from p2pchat.node.invites import Invites
         from p2pchat.node.mailboxes import Mailboxes
@@ -280,7 +296,8 @@ class Node:
                     self.profile.files_path, self.config, self._database, peers, self._bus, files
                 )
             )
-            self._online = _Online(peers, invites, shares, mesh, tasks)
+            codes = Codes(self._database, invites, self._lines, os.urandom, tasks)
+            self._online = _Online(peers, invites, codes, shares, mesh, tasks)
             self._rooms.listeners.append(self._gossip)
             tasks.create_task(self._rooms.words.run())
             self.people.session = peers.session
@@ -292,6 +309,7 @@ class Node:
                 if isinstance(chains, Group):
                     await self._follow(chains, contested=False)
             await invites.resume()
+            await codes.resume()
             try:
                 yield
             finally:
@@ -314,6 +332,7 @@ class Node:
             _log.warning("discovery on the network is off: %s", error)
             return []
         self._lan = True
+        self._lines = [lan.lines]
         return [lan]
 
     @property
@@ -560,11 +579,13 @@ class Node:
         expires_s: float = 86_400,
         ask: bool = False,
         password: str | None = None,
+        code: bool = False,
     ) -> Invitation:
         """A one-time invite to talk with us, and into `room`, at once or (`ask`) when approved.
 
-        With `password` only for who knows that too. Raises errors.BadInput, errors.Refused
-        `not-a-member`, errors.Usage, errors.Error.
+        With `password` only for who knows that too; `code`: to be said, not sent, and with words of
+        its own in place of a password. Raises errors.BadInput, errors.Refused `not-a-member`,
+        errors.Usage, errors.Unreachable, errors.Error.
         """
         group = None
         if room is not None:
@@ -572,8 +593,16 @@ class Node:
             self.moderation.check_member(key)
             group = self._groups.get(key)
         into = (group.room, ask) if group is not None else None
+        if code and password is not None:
+            raise errors.Usage(
+                "usage", "a code is a password already", "give either --code or --password"
+            )
+        leads_to = group.room if group is not None else None
+        if code:
+            coded, words = await self.online_parts.codes.create(expires_s, into)
+            return Invitation(self, coded, leads_to, words)
         invite = await self.online_parts.invites.create(expires_s, into, password)
-        return Invitation(self, invite, group.room if group is not None else None)
+        return Invitation(self, invite, leads_to)
 
     async def withdraw(self, invite_id: str) -> None:
         """Make an open invite worthless. Raises errors.Refused `invite-unknown`."""
@@ -600,7 +629,7 @@ class Node:
         approval: bool = True,
         password: str | None = None,
     ) -> events.Joined | events.Pending:
-        """Go to whoever made this invite; `on_event` hears of a reply blob to paste back.
+        """Go to whoever made this invite, or code; `on_event` hears of a reply blob to paste back.
 
         Where an invite leads into a room whose members have to approve, waits for that, or
         (`approval=False`) until they are asked. `password`: used where the invite needs one.
@@ -609,6 +638,10 @@ class Node:
         """
         tell = on_event or self._bus.publish
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        if is_code(blob):
+            blob = await self.online_parts.codes.fetch(blob, timeout, tell)
+            if deadline is not None:
+                timeout = deadline - asyncio.get_running_loop().time()
         session = await self.online_parts.invites.join(blob, timeout, tell, password)
         if on_event is not None and (clash := self.people.name_clash(session.peer)) is not None:
             on_event(clash)

@@ -45,6 +45,10 @@ class Guarded:
     def wrong(self, left: int) -> None:
         self._told(left)
 
+    async def right(self) -> None:
+        """It was right, and no claim follows that would give the guess back."""
+        await self._database.write(partial(table.right, id_=self._invite_id))
+
 
 class Turn:
     """Whose turn it is among the links of one join."""

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from p2pchat.core.bounds import GUESSES_MAX
 from p2pchat.store.database import Connection
 
-__all__ = ["InviteRow", "add", "claim", "forget_expired", "guess", "living", "use", "withdraw"]
+__all__ = [
+    "InviteRow",
+    "add",
+    "claim",
+    "forget_expired",
+    "guess",
+    "living",
+    "right",
+    "use",
+    "withdraw",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +31,31 @@ class InviteRow:
     expires: float
     state: str
     password: bytes | None = None
+    nameplate: int | None = None
 
 
 def add(
-    tx: Connection, id_: bytes, secret: bytes, expires: float, password: bytes | None = None
+    tx: Connection,
+    id_: bytes,
+    secret: bytes,
+    expires: float,
+    password: bytes | None = None,
+    nameplate: int | None = None,
 ) -> None:
-    """`password`: the key of one (`core.password`), where it is needed besides the secret."""
+    """`password`: the key of one (`core.password`), where it is needed besides the secret.
+
+    With a `nameplate` it is that of a spoken code, which the invite is delivered for.
+    """
     tx.execute(
-        "INSERT INTO invites (id, secret, expires, state, password) VALUES (?, ?, ?, 'open', ?)",
-        (id_, secret, expires, password),
+        "INSERT INTO invites (id, secret, expires, state, password, nameplate)"
+        " VALUES (?, ?, ?, 'open', ?, ?)",
+        (id_, secret, expires, password, nameplate),
     )
 
 
 def living(tx: Connection) -> list[InviteRow]:
     """All that may still be answered, used and withdrawn ones too."""
-    rows = tx.execute("SELECT id, secret, expires, state, password FROM invites")
+    rows = tx.execute("SELECT id, secret, expires, state, password, nameplate FROM invites")
     return [InviteRow(*row) for row in rows]
 
 
@@ -54,20 +74,32 @@ def guess(tx: Connection, id_: bytes) -> int | str:
     return int(GUESSES_MAX - row[1] - 1)
 
 
+def right(tx: Connection, id_: bytes) -> None:
+    """The guess was right: it does not count."""
+    tx.execute("UPDATE invites SET guesses = max(0, guesses - 1) WHERE id = ?", (id_,))
+
+
 def claim(tx: Connection, id_: bytes, device: bytes) -> str | None:
-    """Let `device` have the invite. None, or why not: `invite-used`, `invite-withdrawn`.
+    """Let `device` have the invite. None, or why not: `invite-used`, `invite-withdrawn`,
+    `invite-locked` (its code was guessed at thrice since it was delivered).
 
     The device that has it may claim it again: its first reply may have been lost. Where the invite
     has a password it was the right one, so its guess does not count.
     """
-    row = tx.execute("SELECT state, device FROM invites WHERE id = ?", (id_,)).fetchone()
+    row = tx.execute(
+        "SELECT state, device, nameplate, guesses FROM invites WHERE id = ?", (id_,)
+    ).fetchone()
     if row is None or row[0] == "dead":
         return "invite-withdrawn"
+    coded = row[2] is not None
+    if coded and row[0] == "open" and row[3] >= GUESSES_MAX:
+        return "invite-locked"
     if row[0] != "open" and row[1] != device:
         return "invite-used"
     if row[0] == "open":
         tx.execute("UPDATE invites SET state = 'claimed', device = ? WHERE id = ?", (device, id_))
-    tx.execute("UPDATE invites SET guesses = max(0, guesses - 1) WHERE id = ?", (id_,))
+    if not coded:
+        right(tx, id_)
     return None
 
 

@@ -1,6 +1,7 @@
 """The bytes of one LAN exchange, and who may start how many (docs/protocol.md, 4).
 
-    seeker  "P2PL" | version u8 | count u16 | tags 16…
+    seeker  "P2PL" | version u8             "P2PC" instead: a line (`lan_lines`)
+    seeker  count u16 | tags 16…
     server  count u16 | indexes u16…             of the tags it knows
     seeker  index u16 | length u16 | offer       for one of them at a time
     server  length u16 | answer                  length 0: no
@@ -13,6 +14,7 @@ import asyncio
 import hmac
 import struct
 from collections.abc import Sequence
+from typing import Literal
 
 from signaling.envelope import ENVELOPE_MAX, SlotKeys
 
@@ -22,16 +24,18 @@ __all__ = [
     "read_answer",
     "read_known",
     "read_offer",
+    "read_opening",
     "read_tags",
     "slot_tag",
     "write_answer",
+    "write_call",
     "write_known",
     "write_offer",
     "write_tags",
 ]
 
 TAGS_MAX = 256
-_MAGIC = b"P2PL\x01"
+_SLOTS, _LINE = b"P2PL\x01", b"P2PC\x01"
 _TAG = 16
 
 
@@ -44,7 +48,7 @@ def slot_tag(keys: SlotKeys, nonce: bytes) -> bytes:
 
 
 async def write_tags(writer: asyncio.StreamWriter, tags: Sequence[bytes]) -> None:
-    writer.write(_MAGIC + struct.pack("!H", len(tags)) + b"".join(tags))
+    writer.write(_SLOTS + struct.pack("!H", len(tags)) + b"".join(tags))
     await writer.drain()
 
 
@@ -72,12 +76,23 @@ async def read_answer(reader: asyncio.StreamReader) -> bytes | None:
     return await reader.readexactly(length) if length else None
 
 
+async def write_call(writer: asyncio.StreamWriter, nameplate: int) -> None:
+    writer.write(_LINE + struct.pack("!H", nameplate))
+    await writer.drain()
+
+
 # -- server ----------------------------------------------------------------------------------------
 
 
-async def read_tags(reader: asyncio.StreamReader) -> list[bytes]:
-    if await reader.readexactly(len(_MAGIC)) != _MAGIC:
+async def read_opening(reader: asyncio.StreamReader) -> Literal["slots", "line"]:
+    """What the connection is for."""
+    opening = await reader.readexactly(len(_SLOTS))
+    if opening not in (_SLOTS, _LINE):
         raise ValueError("not an exchange of ours")
+    return "slots" if opening == _SLOTS else "line"
+
+
+async def read_tags(reader: asyncio.StreamReader) -> list[bytes]:
     (count,) = struct.unpack("!H", await reader.readexactly(2))
     if count > TAGS_MAX:
         raise ValueError("too many tags")

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 from signaling.carriers import Answer, Offer, exchange
 from signaling.carriers.discovery import Discovery
+from signaling.carriers.lan_lines import LanLines, connect
 from signaling.envelope import (
     SlotKeys,
     offer_binding,
@@ -29,7 +30,6 @@ _log = logging.getLogger(__name__)
 _REPLAYS_MAX = 4_096
 """Offers remembered, so that one overheard cannot be used to make us answer again."""
 _EXCHANGE_S = 15.0
-_CONNECT_S = 2.0
 Random = Callable[[int], bytes]
 
 
@@ -85,6 +85,7 @@ class LanCarrier:
         self._discovery = Discovery(
             interfaces, random, connected=self._connected, found=self._found, lost=self._lost
         )
+        self.lines = LanLines(self._discovery, tasks, random)
 
     @classmethod
     @asynccontextmanager
@@ -152,11 +153,13 @@ class LanCarrier:
             pursuit.close()
             return
         self._instances[name] = instance
+        self.lines.found(name)
 
     def _lost(self, name: str) -> None:
         instance = self._instances.pop(name, None)
         if instance is not None and instance.task is not None:
             instance.task.cancel()
+        self.lines.lost(name)
 
     # -- seeking -------------------------------------------------------------------------------
 
@@ -186,7 +189,7 @@ class LanCarrier:
         neighbour = await self._discovery.resolve(instance.name)
         # Shuffled, so that order tells nothing, and that those beyond the bound get their turn.
         order = sorted(due, key=lambda _: self._random(4))[: exchange.TAGS_MAX]
-        reader, writer = await _connect(neighbour.addresses, neighbour.port)
+        reader, writer = await connect(neighbour.addresses, neighbour.port)
         try:
             await exchange.write_tags(
                 writer, [exchange.slot_tag(slot.keys, neighbour.nonce) for slot, _ in order]
@@ -261,6 +264,8 @@ class LanCarrier:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await exchange.read_opening(reader) == "line":
+            return await self.lines.answer(reader, writer)
         tags = await exchange.read_tags(reader)
         served = {
             exchange.slot_tag(slot.keys, self._discovery.nonce): slot
@@ -285,16 +290,4 @@ class LanCarrier:
             if answer is not None:
                 data = seal_answer(slot.keys, answer, binding, self._wall(), self._random)
             await exchange.write_answer(writer, data)
-
-
-async def _connect(
-    addresses: Sequence[str], port: int
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    failure: Exception = OSError("no address to connect to")
-    for address in addresses:
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                return await asyncio.open_connection(address, port, limit=65_536)
-        except (OSError, TimeoutError) as error:
-            failure = error
-    raise failure
+        return None

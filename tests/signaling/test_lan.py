@@ -218,6 +218,7 @@ async def rubbish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def too_many(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await exchange.read_opening(reader)
     await exchange.read_tags(reader)
     writer.write(struct.pack("!H", 65_535) + bytes(131_070))
     await writer.drain()
@@ -251,6 +252,7 @@ async def test_a_server_that_claims_the_slot_without_its_keys_is_abandoned(lengt
     seeker = Seeker()
 
     async def claim(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await exchange.read_opening(reader)
         await exchange.read_tags(reader)
         await exchange.write_known(writer, [0])
         await exchange.read_offer(reader)

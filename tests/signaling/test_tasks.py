@@ -72,3 +72,25 @@ def _leaf(error: BaseException, kind: type[BaseException]) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return any(_leaf(inner, kind) for inner in error.exceptions)
     return isinstance(error, kind)
+
+
+async def test_a_cancellation_that_comes_while_it_ends_is_not_lost() -> None:
+    ending = asyncio.Event()
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await asyncio.sleep(0)
+
+    async def owner() -> None:
+        async with owned_tasks() as tasks:
+            tasks.create_task(slow_to_end())
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(owner())
+        await ending.wait()
+        task.cancel()
+    assert task.cancelled()

@@ -88,6 +88,25 @@ async def test_a_withdrawn_or_unknown_invite_is_not_guessed_at(database: Databas
     assert await database.write(lambda tx: invites.guess(tx, b"?")) == "invite-withdrawn"
 
 
+async def test_the_guesses_at_a_code_are_given_back_once(database: Database) -> None:
+    await database.write(lambda tx: invites.add(tx, ID, b"secret", 100, b"words", 4))
+    (row,) = await database.read(invites.living)
+    assert (row.password, row.nameplate) == (b"words", 4)
+    assert await database.write(lambda tx: invites.guess(tx, ID)) == 2
+    assert await database.write(lambda tx: invites.guess(tx, ID)) == 1
+    await database.write(lambda tx: invites.right(tx, ID))
+    # The claim of whoever it was delivered to is no right guess besides.
+    assert await database.write(lambda tx: invites.claim(tx, ID, b"device")) is None
+    assert await database.write(lambda tx: invites.guess(tx, ID)) == 1
+
+
+async def test_a_code_that_was_guessed_at_thrice_is_not_claimed(database: Database) -> None:
+    await database.write(lambda tx: invites.add(tx, ID, b"secret", 100, b"words", 4))
+    for left in (2, 1, 0):
+        assert await database.write(lambda tx: invites.guess(tx, ID)) == left
+    assert await database.write(lambda tx: invites.claim(tx, ID, b"device")) == "invite-locked"
+
+
 class Invites(RuleBasedStateMachine):
     """The table against a dictionary."""
 
