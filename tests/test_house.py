@@ -37,6 +37,7 @@ UNMIRRORED = {
 UNMIRRORING = {
     "tests/bench": "measures, against the raw libraries",
     "tests/core/test_convergence.py": "the machines of many members together",
+    "tests/attacks": "tries what the adversaries of docs/security.md would",
     "tests/end_to_end": "drives the installed command",
     "tests/harness": "what other tests stand on",
     "tests/lab": "network namespaces",

@@ -16,7 +16,18 @@ from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
 
-__all__ = ["approve_", "deny_", "remove_", "role_", "room_"]
+__all__ = [
+    "approve_",
+    "create_",
+    "deny_",
+    "forget_",
+    "info_",
+    "leave_",
+    "remove_",
+    "role_",
+    "room_",
+    "set_",
+]
 
 
 @click.group("room", context_settings={"help_option_names": ["-h", "--help"]})
