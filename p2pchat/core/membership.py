@@ -96,6 +96,30 @@ class _Judged:
     """person -> steps from the founder by which it was made an admin"""
     about: dict[bytes, list[Placed]] = field(default_factory=dict)
     settings: dict[str, list[Placed]] = field(default_factory=dict)
+    authors: set[bytes] = field(default_factory=set)
+    up_to: dict[bytes, dict[int, int]] = field(default_factory=dict)
+    """chain -> place -> mask of its acts up to there"""
+    seen: dict[bytes, int] = field(default_factory=dict)
+    """chain -> mask of what its author has seen or done"""
+    standings: dict[bytes, Standing] = field(default_factory=dict)
+    """of members, before somebody is admin for want of one"""
+
+    def index(self, placed: Placed) -> None:
+        """Have it found by what it is about, and by its author."""
+        self.authors.add(placed.author)
+        if isinstance(placed.act, Setting):
+            self.settings.setdefault(placed.act.key, []).append(placed)
+        else:
+            self.about.setdefault(_subject(placed), []).append(placed)
+
+    def newest(self, acts: Sequence[Placed]) -> list[Placed]:
+        """Those of `acts`, each after what it has seen, that none of the others has seen."""
+        found, covered = [], 0
+        for placed in reversed(acts):
+            if not covered >> self.bits[placed.id] & 1:
+                found.append(placed)
+            covered |= self.views[placed.id]
+        return found[::-1]
 
     def seniority(self, person: bytes) -> tuple[int, int, bytes]:
         """Lower is more senior."""
@@ -122,7 +146,8 @@ class Membership:
             if placed.id not in self._acts:
                 self._acts[placed.id] = placed
                 self._chains.setdefault(placed.chain, {}).setdefault(placed.seq, []).append(placed)
-                self._judged = None
+                if self._judged is not None and not self._extend(self._judged, placed):
+                    self._judged = None
 
     def acts(self) -> Iterable[Placed]:
         """All that were added."""
@@ -213,22 +238,65 @@ class Membership:
             self._see(judged)
             self._rank(judged)
             _weigh(judged, self._room)
-            self._members = {}
+            judged.standings = {}
             for person in judged.about:
-                standing = _standing(judged, person, -1)
-                if standing is not None:
-                    self._members[person] = standing
-            if self._members and all(one.role != ADMIN for one in self._members.values()):
-                person = min(self._members, key=judged.seniority)
-                old = self._members[person]
-                self._members[person] = Standing(ADMIN, old.depth, old.admission)
+                _stand(judged, person)
+            self._members = _with_admin(judged)
         return self._judged
+
+    def _extend(self, judged: _Judged, placed: Placed) -> bool:
+        """Judge one more act, if it changes nothing of what was judged before.
+
+        So it is if it has seen all others, and makes nobody more senior: the usual case, and
+        cheap, where to judge all anew for each of many acts would take time without end.
+        """
+        act, chain, known = placed.act, placed.chain, len(judged.bits)
+        places = self._chains[chain]
+        if len(places[placed.seq]) > 1 or placed.seq != max(places) or isinstance(act, Create):
+            return False
+        view = judged.seen.get(chain, 0)
+        for row in self._named(act, chain):
+            view |= judged.up_to[row.chain][row.seq]
+        if view != (1 << known) - 1:
+            return False
+        if isinstance(act, Admit | Role) and not self._is_below(judged, placed):
+            return False
+        judged.bits[placed.id] = known
+        judged.views[placed.id] = view
+        judged.seen[chain] = view | 1 << known
+        up_to = judged.up_to.setdefault(chain, {})
+        up_to[placed.seq] = max(up_to.values(), default=0) | 1 << known
+        judged.order.append(placed)
+        judged.counts[placed.id] = False
+        judged.index(placed)
+        judged.counts[placed.id] = _entitled(judged, placed, self._room)
+        if not isinstance(act, Setting):
+            _stand(judged, _subject(placed))
+            self._members = _with_admin(judged)
+        return True
+
+    def _is_below(self, judged: _Judged, placed: Placed) -> bool:
+        """Whether an admission or role leads to no shorter way from the founder; it is noted."""
+        person, ways = _subject(placed), []
+        if isinstance(placed.act, Admit):
+            ways.append(judged.depths)
+        if _role(placed) == ADMIN:
+            ways.append(judged.ranks)
+        for way in ways:
+            # Who is not reached itself, or leads on to others by what it did before, or is reached
+            # by a longer way: all of that moves more than this one.
+            if placed.author not in way or (person not in way and person in judged.authors):
+                return False
+            if person in way and way[person] > way[placed.author] + 1:
+                return False
+        for way in ways:
+            way.setdefault(person, way[placed.author] + 1)
+        return True
 
     def _see(self, judged: _Judged) -> None:
         """Views, as bit masks, and an order in which acts come after what they have seen."""
-        judged.bits = {id_: at for at, id_ in enumerate(sorted(self._acts))}
-        up_to: dict[bytes, dict[int, int]] = {}
-        """chain -> place -> mask of its acts up to there"""
+        judged.bits = {id_: at for at, id_ in enumerate(self._acts)}
+        up_to = judged.up_to
         for chain, places in self._chains.items():
             mask, masks = 0, up_to.setdefault(chain, {})
             for seq in sorted(places):
@@ -254,12 +322,10 @@ class Membership:
                 before = [placed.id for placed in places[seq]]
                 for placed, mask in zip(places[seq], views, strict=True):
                     view |= mask | 1 << judged.bits[placed.id]
+            judged.seen[chain] = view
         judged.order = [self._acts[id_] for id_ in _sorted(steps)]
         for placed in judged.order:
-            if isinstance(placed.act, Setting):
-                judged.settings.setdefault(placed.act.key, []).append(placed)
-            else:
-                judged.about.setdefault(_subject(placed), []).append(placed)
+            judged.index(placed)
 
     def _named(self, act: Act, own: bytes) -> list[Seen]:
         """What `act` has seen in other chains; what is not here as it says is not seen."""
@@ -405,9 +471,26 @@ def _standing(judged: _Judged, person: bytes, view: int) -> Standing | None:
     admissions = [placed for placed in live if _admits(placed)]
     if not admissions:
         return None
-    newest = [one for one in live if not any(judged.has_seen(other, one) for other in live)]
-    role = ADMIN if all(_role(placed) == ADMIN for placed in newest) else MEMBER
+    role = ADMIN if all(_role(placed) == ADMIN for placed in judged.newest(live)) else MEMBER
     return Standing(role, judged.depths.get(person, 0), admissions[-1].id)
+
+
+def _stand(judged: _Judged, person: bytes) -> None:
+    """Note what somebody is by all acts."""
+    standing = _standing(judged, person, -1)
+    if standing is not None:
+        judged.standings[person] = standing
+    else:
+        judged.standings.pop(person, None)
+
+
+def _with_admin(judged: _Judged) -> dict[bytes, Standing]:
+    """The members; where no admin is left, the most senior of them is one."""
+    members = dict(judged.standings)
+    if members and all(one.role != ADMIN for one in members.values()):
+        person = min(members, key=judged.seniority)
+        members[person] = Standing(ADMIN, members[person].depth, members[person].admission)
+    return members
 
 
 def _setting(judged: _Judged, key: str, view: int) -> str | None:
@@ -416,9 +499,8 @@ def _setting(judged: _Judged, key: str, view: int) -> str | None:
         for placed in judged.settings.get(key, ())
         if judged.counts[placed.id] and view >> judged.bits[placed.id] & 1
     ]
-    newest = [one for one in acts if not any(judged.has_seen(other, one) for other in acts)]
-    if newest:
-        act = newest[-1].act
+    if acts:
+        act = judged.newest(acts)[-1].act
         assert isinstance(act, Setting)
         return act.value
     if key == "name":

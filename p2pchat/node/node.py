@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,24 +97,16 @@ class Invitation:
         return await self._node.came(session.peer, self._invite.id)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Online:
     """The parts that only a node with a network has."""
 
-    def __init__(
-        self,
-        peers: "Peers",
-        invites: "Invites",
-        codes: "Codes",
-        shares: "Shares",
-        mesh: "Mesh",
-        tasks: asyncio.TaskGroup,
-    ) -> None:
-        self.peers = peers
-        self.invites = invites
-        self.codes = codes
-        self.shares = shares
-        self.mesh = mesh
-        self.tasks = tasks
+    peers: "Peers"
+    invites: "Invites"
+    codes: "Codes"
+    shares: "Shares"
+    mesh: "Mesh"
+    tasks: asyncio.TaskGroup
 
 
 class Node:
@@ -297,7 +290,9 @@ class Node:
                 )
             )
             codes = Codes(self._database, invites, self._lines, os.urandom, tasks)
-            self._online = _Online(peers, invites, codes, shares, mesh, tasks)
+            self._online = _Online(
+                peers=peers, invites=invites, codes=codes, shares=shares, mesh=mesh, tasks=tasks
+            )
             self._rooms.listeners.append(self._gossip)
             tasks.create_task(self._rooms.words.run())
             self.people.session = peers.session

@@ -95,7 +95,14 @@ class Sailor:
         self.peers = _Peers()
         self.pipes: dict[str, Pipe] = {}
         mesh = Mesh(node._rooms, node._groups, node.people, self.peers, node._me)  # type: ignore[arg-type]
-        node._online = _Online(self.peers, None, _Shares(), mesh, tasks)  # type: ignore[arg-type]
+        node._online = _Online(
+            peers=self.peers,  # type: ignore[arg-type]
+            invites=None,  # type: ignore[arg-type]
+            codes=None,  # type: ignore[arg-type]
+            shares=_Shares(),  # type: ignore[arg-type]
+            mesh=mesh,
+            tasks=tasks,
+        )
         node._rooms.listeners.append(node._gossip)
         self.mesh = mesh
 

@@ -63,8 +63,9 @@ async def test_a_setting_has_to_make_sense(tmp_path: Path, key: str, value: str,
 async def test_a_conversation_of_two_is_no_room_to_moderate(tmp_path: Path) -> None:
     async with Crew.open(tmp_path, "ann", "bob") as crew:
         await crew.link("ann", "bob")
-        await crew.until(lambda: bool(crew["ann"].pipes))
-        room = await crew["ann"].node.room("@bob")
+        ann = crew["ann"].node
+        await crew.until(lambda: bool(list(ann._rooms.all())))
+        room = await ann.room("@bob")
         assert await refused(room.leave()) == "room-direct"
         assert await refused(room.remove("bob")) == "room-direct"
 
