@@ -11,9 +11,10 @@ import pytest
 from nacl.signing import VerifyKey
 
 from p2pchat.core import proof
-from p2pchat.core.chain import Accepted, Chains, Fork, Verdict
+from p2pchat.core.chain import Accepted, Chains, Fork, Head, Verdict
 from p2pchat.core.entry import (
     VOUCH,
+    Entry,
     EpochBody,
     MessageBody,
     VouchBody,
@@ -21,7 +22,9 @@ from p2pchat.core.entry import (
     decode_body,
     entry_id,
     parse_header,
+    signature_holds,
 )
+from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Identity, direct_room, id_text, mac
 from p2pchat.core.safety import safety_number
 from p2pchat.core.sealing import epoch_id
@@ -226,3 +229,59 @@ def test_a_vouch_is_these_bytes() -> None:
 def _trust() -> Vectors:
     found: Vectors = json.loads((Path(__file__).parent / "vectors" / "trust.json").read_text())
     return found
+
+
+@pytest.fixture
+def rooms() -> Vectors:
+    found: Vectors = json.loads((Path(__file__).parent / "vectors" / "rooms.json").read_text())
+    return found
+
+
+def test_a_room_of_many_comes_to_what_it_says(rooms: Vectors) -> None:
+    group = Group(_hex(rooms["room"]))
+    for name, person in rooms["people"].items():
+        for entry in person["entries"][: person["in_peace"]]:
+            taken = _take(group, [entry])
+            assert isinstance(taken, Accepted), name
+    told = rooms["in_peace"]
+    assert group.digest() == _hex(told["digest"])
+    _compare(group, told)
+    assert [group.limit(_hex(chain)).seq for chain in told["counts_to"]] == [
+        *told["counts_to"].values()
+    ]
+
+
+def test_acts_that_have_not_seen_each_other_come_to_one_end(rooms: Vectors) -> None:
+    acts = [
+        (name, entry, person)
+        for name, person in rooms["people"].items()
+        for entry in person["entries"]
+    ]
+    for order in (acts, acts[::-1]):
+        group = Group(_hex(rooms["room"]))
+        for _, fields, person in order:
+            raw, body = _hex(fields["header"]), _hex(fields["body"])
+            header = parse_header(raw)
+            assert header is not None
+            chain, signature = _hex(person["chain"]), _hex(fields["signature"])
+            entry = Entry(entry_id(raw), chain, header, raw, body, signature)
+            assert signature_holds(entry)
+            placed = group.placed(entry, _hex(person["person"]))
+            if placed is not None:
+                group.act(placed)
+            if header.seq == 0:
+                group.begun(entry)
+            if header.seq >= group.seq(chain):
+                group.restore(chain, Head(header.seq, entry.id, header.device, 0))
+        _compare(group, rooms["in_the_end"])
+        for chain_text, seq in rooms["in_the_end"]["counts_to"].items():
+            assert group.limit(_hex(chain_text)).seq == seq
+
+
+def _compare(group: Group, told: Vectors) -> None:
+    members = {
+        person.hex(): {"admin": group.membership.is_admin(person), "depth": one.depth}
+        for person, one in group.membership.members.items()
+    }
+    assert members == told["members"]
+    assert {key: group.membership.setting(key) for key in told["settings"]} == told["settings"]
