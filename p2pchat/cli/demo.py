@@ -158,6 +158,14 @@ class _Demo:
             await self._write(bob, ann, "hello Ann")
             await self._write(cat, ann, "hello from Cat")
             await self._same_log(ann, bob, ["hello Bob", "hello Ann"])
+        async with self._step("a room of three: what each writes, all read, in one order"):
+            await ann.run("room", "create", "crew")
+            await self._invite(ann, bob, "crew")
+            await self._invite(ann, cat, "crew")
+            for person in (ann, bob, cat):
+                rows = await person.run("send", "crew", f"{person.name} is here", "--wait")
+                _expect(_found(rows, "delivered"), "nobody confirmed it")
+            await self._same_log_in("crew", 3)
         source = self._root / "holiday.bin"
         sent = await asyncio.to_thread(_random_file, source)
         async with self._step("Ann shares a file of 50 MB: sealed, as a magnet link"):
@@ -185,8 +193,8 @@ class _Demo:
         async with self._step("the nodes end"):
             await asyncio.gather(*(person.run("down") for person in self._people))
 
-    async def _invite(self, host: _Person, guest: _Person) -> None:
-        invite = _found(await host.run("invite", "--no-wait"), "invite")[0]
+    async def _invite(self, host: _Person, guest: _Person, *room: str) -> None:
+        invite = _found(await host.run("invite", *room, "--no-wait"), "invite")[0]
         joined = _found(await guest.run("join", invite["blob"], "--no-chat"), "joined")
         _expect(joined and host.peer in joined[0]["members"], "nobody joined")
 
@@ -203,6 +211,15 @@ class _Demo:
             rows = await person.run("log", room)
             seen = [row["text"] for row in _found(rows, "message")]
             _expect(seen == texts, f"{person.name} sees {seen}")
+
+    async def _same_log_in(self, room: str, count: int) -> None:
+        """Until everybody has all of a room's messages, in the same order."""
+        while True:
+            logs = await asyncio.gather(*(one.run("log", room) for one in self._people))
+            ids = [[row["id"] for row in _found(rows, "message")] for rows in logs]
+            if all(len(one) == count for one in ids):
+                _expect(all(one == ids[0] for one in ids), "the logs differ")
+                return
 
 
 def _random_file(path: Path) -> str:
