@@ -269,7 +269,6 @@ class Reconcile:
         side = self._sides.get(room)
         if side is not None and not side.closed:
             side.compared = False
-            side.declined.clear()
             self._weigh_all(side)
             self._summarise(side)
             self._show(side)
@@ -370,6 +369,7 @@ class Reconcile:
                 if len(self._serving) >= WANTS_MAX:
                     self._outputs.append(Close("bad-frame"))
                     return
+                side.declined.discard(frame.chain)
                 self._serving.append(frame)
                 self._serve()
             case Run():
@@ -390,7 +390,6 @@ class Reconcile:
             self._due = now + self._jittered()
             self._forget_flight()
             for side in self._open():
-                side.declined.clear()
                 self._weigh_all(side)
                 self._summarise(side)
         for side in self._open():
@@ -522,6 +521,7 @@ class Reconcile:
     def _had(self, side: _Side, rows: Sequence[Row]) -> None:
         had = {row.chain: row.seq for row in rows}
         for chain, seq in had.items():
+            side.declined.discard(chain)
             self._peer_has(side, chain, seq)
             self._weigh(side, chain)
         self._return_credit(side, had)

@@ -122,6 +122,8 @@ class Joining:
         table.add_join(tx, join)
         # Should this transaction fail, nobody says hello, and the link ends before it is used.
         self._joins[host] = join
+        # What became of an earlier one is no answer to this.
+        self._settled.pop(host, None)
 
     async def outcome(self, host: bytes) -> events.Joined | events.Pending:
         """What became of an invite by `host`, or becomes of it next.
@@ -287,7 +289,7 @@ class Joining:
         match frame:
             case Welcome():
                 await self._welcomed(session, replace(join, room=frame.room, name=name))
-            case Pending() if join.host == session.peer and self._groups.get(frame.room) is None:
+            case Pending() if join.host == session.peer and not self._is_member(frame.room):
                 await self._keep(replace(join, room=frame.room, name=name, secret=frame.secret))
                 self._serve(frame.secret)
                 event = events.Pending(room=id_text(frame.room), name=name)
@@ -307,7 +309,7 @@ class Joining:
     async def _welcomed(self, session: "Session", join: Join) -> None:
         room, now = join.room, self._wall()
         assert room is not None
-        if self._mesh is None or self._rooms.get(room) is not None:
+        if self._mesh is None:
             return
 
         def write(tx: Connection) -> None:
@@ -317,13 +319,22 @@ class Joining:
         await self._database.write(write)
         self._joins[join.host] = join
         group = self._rooms.opened_group(room)
+        if self._is_member(room):
+            await self._arrived(group)
+            return
         self._mesh.hosts.setdefault(room, set()).add(session.peer)
         session.share(group)
+
+    def _is_member(self, room: bytes) -> bool:
+        group = self._groups.get(room)
+        return group is not None and self._identity().person in group.members
 
     async def _arrived(self, group: Group) -> None:
         """We are among the members now."""
         assert self._mesh is not None
         self._mesh.hosts.pop(group.room, None)
+        await self._rooms.begin_anew(group)
+        await self._rooms.introduce(group)
         for join in [one for one in self._joins.values() if one.room == group.room]:
             await self._drop(join)
             event = events.Joined(

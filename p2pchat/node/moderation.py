@@ -79,10 +79,12 @@ class Moderation:
         return tidy_name(group.membership.setting("name"), id_text(group.room)[:8])
 
     def state(self, group: Group) -> str:
-        """What we are there: `member`, `removed`, `left`, or `joining`."""
+        """What we are there: `member`, `pending`, `removed`, `left`, or `joining`."""
         me = self._identity().person
         if me in group.members:
             return "member"
+        if any(join.room == group.room for join in self._joining.pending()):
+            return "pending"
         if group.membership.was_removed(me):
             return "removed"
         return "left" if me in group.membership.persons else "joining"

@@ -88,7 +88,7 @@ def keys(
         epoch is None
         or (lacking and from_now_on)
         or (membership.is_admin(me) and group.is_old(epoch, now_ms))
-        or len(group.tips()) > 1
+        or (lacking and len(group.tips()) > 1)
     ):
         # A newcomer who shall not read what was before gets no way there either.
         newcomers = bool(lacking) and from_now_on

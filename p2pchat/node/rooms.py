@@ -134,6 +134,13 @@ class Rooms:
         """Whether somebody who has our chain up to `seq` has more of it than we do."""
         return self._rooms[room].seq(self.own_chain(room)) < seq
 
+    async def introduce(self, group: Group) -> None:
+        """Begin our chain, so that others see that we are here."""
+        began = group.seq(self.own_chain(group.room)) >= 0
+        entries = [*prologue.introduce(group, self.own(group), self.identity(), began=began)]
+        if entries:
+            await self.append([Append(group.room, tuple(entries))], None)
+
     async def begin_anew(self, group: Group) -> None:
         """Where our chain has ended, since we were out of the room: write another from now on."""
         chain = self.own_chain(group.room)

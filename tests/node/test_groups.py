@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pchat import errors
+from p2pchat import errors, events
 from p2pchat.core.membership import Membership
 from p2pchat.store import groups as table
 from tests.harness.crew import Crew
@@ -115,7 +115,10 @@ async def test_whoever_comes_back_writes_on(tmp_path: Path) -> None:
         await crew["ann"].say("while bob was out")
         await crew.bring("ann", "bob", ask=True)
         await crew.asked("ann")
+        joining = crew["bob"].node._joining
+        assert isinstance(await joining.outcome(crew["ann"].person), events.Pending)
         await (await crew["ann"].room()).approve("bob")
+        assert isinstance(await joining.outcome(crew["ann"].person), events.Joined)
         await crew.settle()
         await crew["bob"].say("back")
         await crew.settle()
