@@ -294,8 +294,9 @@ class Joining:
                 self._serve(frame.secret)
                 event = events.Pending(room=id_text(frame.room), name=name)
                 if join.secret is None:
+                    # Once: it is said again on every link, and on every move of the room.
                     self._publish(event)
-                self._settle(join.host, event)
+                    self._settle(join.host, event)
             case Denied() if join.host == session.peer or join.secret is not None:
                 await self._drop(join)
                 refused = errors.Refused(
