@@ -57,6 +57,21 @@ class Nodes:
         assert line[1] == "0" or (kill_after_s is not None and line[1] == "-9"), (job, line)
         return said
 
+    def until_first_s(self, *job: str) -> float:
+        """How long a job takes to say its first; then it is killed."""
+        assert self._process.stdin is not None
+        began = time.monotonic()
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        _, pid = self._line()
+        self._line()
+        took = time.monotonic() - began
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+        while self._line()[0] != "died":
+            pass
+        return took
+
     def _line(self) -> list[str]:
         assert self._process.stdout is not None
         return self._process.stdout.readline().split() or ["died", "the program itself"]
@@ -108,8 +123,10 @@ def seed() -> str:
 def _killed(nodes: Nodes, kept: Acknowledged, chance: random.Random, *job: str) -> int:
     """Run a job and kill it, again and again; how often it was in the middle of something."""
     busy = 0
+    # A slow machine opens slowly: the moments shall reach into the writing on any.
+    reach_s = max(_MOMENT_S, 2.5 * max(nodes.until_first_s(*job) for _ in range(3)))
     for number in range(_KILLS):
-        said = nodes.run(*job, kill_after_s=chance.uniform(0, _MOMENT_S))
+        said = nodes.run(*job, kill_after_s=chance.uniform(0, reach_s))
         kept.hear(said)
         busy += bool(said) and said[-1] != ["end"]
         if number % _CHECK_EVERY == 0:
