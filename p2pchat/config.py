@@ -20,6 +20,7 @@ __all__ = [
     "FilesConfig",
     "LanConfig",
     "MailboxConfig",
+    "MessagesConfig",
     "NetConfig",
     "TrustConfig",
     "keys",
@@ -71,6 +72,12 @@ class TrustConfig(_Section, frozen=True, kw_only=True):
     vouch: bool = True
 
 
+class MessagesConfig(_Section, frozen=True, kw_only=True):
+    """`lifetime_s`: what you write disappears so long after, 0 = never."""
+
+    lifetime_s: int = 0
+
+
 class ApiConfig(_Section, frozen=True, kw_only=True):
     """`port`: TCP port of the local API on loopback, 0 = Unix socket only."""
 
@@ -84,6 +91,7 @@ class Config(_Section, frozen=True, kw_only=True):
     mailbox: MailboxConfig = MailboxConfig()
     files: FilesConfig = FilesConfig()
     trust: TrustConfig = TrustConfig()
+    messages: MessagesConfig = MessagesConfig()
     api: ApiConfig = ApiConfig()
     # section.key -> "default", "file", "environment" or "--set"
     sources: dict[str, str] = {}

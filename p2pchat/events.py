@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "Changed",
     "Delivered",
     "Denied",
     "Done",
@@ -31,6 +32,7 @@ __all__ = [
     "Peer",
     "Pending",
     "Proof",
+    "Reaction",
     "ReplyReady",
     "RoomRow",
     "SafetyNumber",
@@ -188,10 +190,18 @@ class Membership(_Event, frozen=True, kw_only=True, tag="membership"):
     me: bool = False
 
 
-class Message(_Event, frozen=True, kw_only=True, tag="message"):
-    """One message of the journal, decrypted. `author` is a peer id.
+class Reaction(msgspec.Struct, frozen=True, kw_only=True):
+    """`peers`: ids of those who reacted with `text`."""
 
-    `verified`, `clash` and `colour` are the author's as in Peer; `verified` is absent for our own.
+    text: str
+    peers: list[str]
+
+
+class Message(_Event, frozen=True, kw_only=True, tag="message"):
+    """One message of the journal, decrypted, as it reads now. `author` is a peer id.
+
+    `text` is empty once it is `deleted`; `expires` is when it will disappear. `verified`, `clash`
+    and `colour` are the author's as in Peer; `verified` is absent for our own.
     """
 
     room: str
@@ -205,6 +215,25 @@ class Message(_Event, frozen=True, kw_only=True, tag="message"):
     verified: bool | None = None
     clash: str | None = None
     colour: str | None = None
+    deleted: bool = False
+    pinned: bool = False
+    reactions: list[Reaction] | None = None
+    expires: str | None = None
+
+
+class Changed(_Event, frozen=True, kw_only=True, tag="changed"):
+    """Something happened to message `id`, by `peer`; nobody's doing where it has `expired`.
+
+    `text`: the new one of an edit, or the reaction; `on` is false where one is taken back.
+    """
+
+    room: str
+    id: str
+    change: Literal["edited", "deleted", "reaction", "pinned", "expired"]
+    peer: str | None = None
+    name: str | None = None
+    text: str | None = None
+    on: bool = True
 
 
 class Delivered(_Event, frozen=True, kw_only=True, tag="delivered"):
@@ -392,6 +421,7 @@ Event = (
     | JoinRequest
     | Membership
     | Message
+    | Changed
     | Delivered
     | Share
     | Transfer

@@ -19,6 +19,7 @@ __all__ = [
     "ROUTES",
     "AliasRequest",
     "BlockRequest",
+    "EditRequest",
     "ExportRequest",
     "GetRequest",
     "ImportRequest",
@@ -26,10 +27,13 @@ __all__ = [
     "JoinRequest",
     "LogRequest",
     "MemberRequest",
+    "MessageRequest",
     "NameRequest",
     "Nothing",
     "PeerRequest",
+    "PinRequest",
     "ProofRequest",
+    "ReactRequest",
     "ReplyRequest",
     "RoleRequest",
     "RoomRequest",
@@ -45,8 +49,10 @@ __all__ = [
     "approve",
     "block",
     "create",
+    "delete",
     "deny",
     "doctor",
+    "edit",
     "expel",
     "export",
     "feed",
@@ -63,7 +69,10 @@ __all__ = [
     "number",
     "peers",
     "person",
+    "pin",
+    "pins",
     "proof",
+    "react",
     "rename",
     "reply",
     "role",
@@ -76,6 +85,7 @@ __all__ = [
     "sync",
     "unshare",
     "verify",
+    "versions",
     "withdraw",
 ]
 
@@ -176,8 +186,35 @@ class SendRequest(_Request, frozen=True, kw_only=True):
     room: str
     text: str
     reply_to: str | None = None
+    lifetime_s: int | None = None
     wait: bool = False
     timeout: float = 30.0
+
+
+class EditRequest(_Request, frozen=True, kw_only=True):
+    room: str
+    id: str
+    text: str
+
+
+class MessageRequest(_Request, frozen=True, kw_only=True):
+    room: str
+    id: str
+
+
+class ReactRequest(_Request, frozen=True, kw_only=True):
+    """`on`: None turns what is into its opposite."""
+
+    room: str
+    id: str
+    text: str
+    on: bool | None = None
+
+
+class PinRequest(_Request, frozen=True, kw_only=True):
+    room: str
+    id: str
+    on: bool = True
 
 
 class LogRequest(_Request, frozen=True, kw_only=True):
@@ -391,11 +428,40 @@ async def join(node: Node, request: JoinRequest) -> Stream:
 
 async def send(node: Node, request: SendRequest) -> Stream:
     room = await node.room(request.room)
-    message = await room.send(request.text, reply_to=request.reply_to)
+    message = await room.send(
+        request.text, reply_to=request.reply_to, lifetime_s=request.lifetime_s
+    )
     yield message
     if request.wait:
         async for event in room.delivered(message.id, timeout=request.timeout):
             yield event
+
+
+async def edit(node: Node, request: EditRequest) -> Stream:
+    yield await (await node.room(request.room)).edit(request.id, request.text)
+
+
+async def delete(node: Node, request: MessageRequest) -> Stream:
+    yield await (await node.room(request.room)).delete(request.id)
+
+
+async def react(node: Node, request: ReactRequest) -> Stream:
+    room = await node.room(request.room)
+    yield await room.react(request.id, request.text, on=request.on)
+
+
+async def pin(node: Node, request: PinRequest) -> Stream:
+    yield await (await node.room(request.room)).pin(request.id, on=request.on)
+
+
+async def pins(node: Node, request: RoomRequest) -> Stream:
+    for message in await (await node.room(request.room)).pins():
+        yield message
+
+
+async def versions(node: Node, request: MessageRequest) -> Stream:
+    for message in await (await node.room(request.room)).versions(request.id):
+        yield message
 
 
 async def log(node: Node, request: LogRequest) -> Stream:
@@ -414,6 +480,8 @@ async def log(node: Node, request: LogRequest) -> Stream:
                 if event.id not in shown:
                     yield event
                 shown.discard(event.id)
+            elif isinstance(event, events.Changed) and event.room == room.id:
+                yield event
 
 
 async def export(node: Node, request: ExportRequest) -> Stream:
@@ -509,6 +577,12 @@ ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
     "replies": (ReplyRequest, reply),
     "joins": (JoinRequest, join),
     "messages": (SendRequest, send),
+    "edits": (EditRequest, edit),
+    "deletions": (MessageRequest, delete),
+    "reactions": (ReactRequest, react),
+    "pinnings": (PinRequest, pin),
+    "pins": (RoomRequest, pins),
+    "versions": (MessageRequest, versions),
     "log": (LogRequest, log),
     "exports": (ExportRequest, export),
     "imports": (ImportRequest, import_),

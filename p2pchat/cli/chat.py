@@ -2,14 +2,19 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from p2pchat import events
 from p2pchat.api.client import Client
 from p2pchat.api.routes import (
+    EditRequest,
     GetRequest,
     InviteRequest,
     LogRequest,
+    MessageRequest,
+    PinRequest,
+    ReactRequest,
     RoomRequest,
     SendRequest,
     ShareRequest,
@@ -23,6 +28,9 @@ from p2pchat.cli.person import about
 from p2pchat.errors import BadInput, Error
 
 __all__ = ["chat", "last_chat"]
+
+_TOLD = frozenset({"edit", "delete", "react", "pin", "unpin", "reply"})
+"""Commands whose outcome the feed shows."""
 
 
 async def last_chat(out: Output, common: Common) -> None:
@@ -85,6 +93,8 @@ async def _print(out: Output, client: Client, room: str, ready: asyncio.Event) -
         match event:
             case events.Message(id=id_) if event.room == room and id_ not in shown:
                 out.event(event)
+            case events.Changed() if event.room == room:
+                out.event(event)
             case events.Share() if event.room == room:
                 out.event(event)
                 out.note(f"  fetch it with /get {event.id[:8]}")
@@ -119,34 +129,23 @@ async def _handle(out: Output, client: Client, room: str, line: str) -> bool:
 
 
 async def _slash(out: Output, client: Client, room: str, slash: Slash) -> None:
-    match slash:
-        case Slash("help"):
-            for name, (argument, what) in COMMANDS.items():
-                out.say(f"/{name} {argument}".ljust(16) + what)
-            return
-        case Slash("members"):
-            answer = client.ask("members", RoomRequest(room=room))
-        case Slash("rooms" | "files" | "status"):
-            answer = client.ask(slash.name)
-        case Slash("search", words) if words:
-            answer = client.ask("log", LogRequest(room=room, search=words))
-        case Slash("sync"):
-            answer = client.ask("sync", SyncRequest(room=room, wait=True))
-        case Slash("invite"):
-            answer = client.ask("invites", InviteRequest(wait=False))
-        case Slash("share", path) if path:
-            target = str(Path(path).expanduser().absolute())
-            answer = client.ask("shares", ShareRequest(paths=[target], room=room))
-        case Slash("get", target) if target:
-            answer = client.ask("transfers", GetRequest(target=target))
-        case Slash("whois" | "verify" | "alias" | "block" | "unblock"):
-            answer = client.ask(*await about(client, room, slash))
-        case _:
+    if slash.name == "help":
+        for name, (argument, what) in COMMANDS.items():
+            out.say(f"/{name} {argument}".ljust(18) + what)
+        return
+    if slash.name in ("whois", "verify", "alias", "block", "unblock"):
+        answer = client.ask(*await about(client, room, slash))
+    else:
+        found = _talk(client, room, slash) or _ask(client, room, slash)
+        if found is None:
             out.note(f"there is no command /{slash.name} of that form; /help lists them")
             return
+        answer = found
     async for event in answer:
         if isinstance(event, events.InviteReady):
             out.say(event.blob)
+        elif slash.name in _TOLD:
+            continue
         elif not isinstance(event, events.Share):
             out.event(event)
         if isinstance(event, events.SafetyNumber) and not event.verified:
@@ -154,3 +153,43 @@ async def _slash(out: Output, client: Client, room: str, slash: Slash) -> None:
                 "compare it by other means than this chat; where both have the same: "
                 f"/verify {event.name} confirm"
             )
+
+
+def _talk(client: Client, room: str, slash: Slash) -> AsyncIterator[events.Event] | None:
+    """What is done with messages."""
+    id_, _, text = slash.argument.partition(" ")
+    match slash.name:
+        case "pins":
+            return client.ask("pins", RoomRequest(room=room))
+        case "pin" | "unpin" if id_:
+            return client.ask("pinnings", PinRequest(room=room, id=id_, on=slash.name == "pin"))
+        case "delete" if id_:
+            return client.ask("deletions", MessageRequest(room=room, id=id_))
+        case "edit" if text.strip():
+            return client.ask("edits", EditRequest(room=room, id=id_, text=text))
+        case "reply" if text.strip():
+            return client.ask("messages", SendRequest(room=room, text=text, reply_to=id_))
+        case "react" if text.strip():
+            return client.ask("reactions", ReactRequest(room=room, id=id_, text=text))
+    return None
+
+
+def _ask(client: Client, room: str, slash: Slash) -> AsyncIterator[events.Event] | None:
+    """All else."""
+    match slash:
+        case Slash("members"):
+            return client.ask("members", RoomRequest(room=room))
+        case Slash("rooms" | "files" | "status"):
+            return client.ask(slash.name)
+        case Slash("search", words) if words:
+            return client.ask("log", LogRequest(room=room, search=words))
+        case Slash("sync"):
+            return client.ask("sync", SyncRequest(room=room, wait=True))
+        case Slash("invite"):
+            return client.ask("invites", InviteRequest(wait=False))
+        case Slash("share", path) if path:
+            target = str(Path(path).expanduser().absolute())
+            return client.ask("shares", ShareRequest(paths=[target], room=room))
+        case Slash("get", target) if target:
+            return client.ask("transfers", GetRequest(target=target))
+    return None

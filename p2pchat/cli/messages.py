@@ -1,22 +1,39 @@
-"""send, log, sync."""
+"""send, edit, delete, react, pin, log, sync."""
 
 import sys
 
 import click
+from msgspec import Struct
 
-from p2pchat.api.routes import LogRequest, SendRequest, SyncRequest
+from p2pchat.api.routes import (
+    EditRequest,
+    LogRequest,
+    MessageRequest,
+    PinRequest,
+    ReactRequest,
+    RoomRequest,
+    SendRequest,
+    SyncRequest,
+)
 from p2pchat.cli.command import Common, command, usage
-from p2pchat.cli.invite import greet
+from p2pchat.cli.invite import duration, greet
 from p2pchat.cli.output import Output
 from p2pchat.cli.when import since
 
-__all__ = ["log_", "send_", "sync_"]
+__all__ = ["delete_", "edit_", "log_", "pin_", "react_", "send_", "sync_"]
+
+
+def _words(text: tuple[str, ...]) -> str:
+    """What arguments say; `-` stands for stdin."""
+    words = " ".join(text)
+    return sys.stdin.read(1 << 20).rstrip("\n") if words == "-" else words
 
 
 @command
 @click.argument("room")
 @click.argument("text", nargs=-1, required=True)
 @click.option("--reply-to", metavar="ID", help="The message this answers.")
+@click.option("--lifetime", metavar="TIME", help="It disappears after 30s, 10m, 2h, 7d; 0: never.")
 @click.option("--wait", is_flag=True, help="Until every member online has it.")
 @click.option("--timeout", type=float, default=30, show_default=True, help="How long to wait, s.")
 async def send_(
@@ -25,6 +42,7 @@ async def send_(
     room: str,
     text: tuple[str, ...],
     reply_to: str | None,
+    lifetime: str | None,
     timeout: float,
     *,
     wait: bool,
@@ -33,14 +51,75 @@ async def send_(
 
     Without a running node it goes out as soon as one runs: p2pchat up.
     """
-    words = " ".join(text)
-    if words == "-":
-        words = sys.stdin.read(1 << 20).rstrip("\n")
-    request = SendRequest(room=room, text=words, reply_to=reply_to, wait=wait, timeout=timeout)
+    seconds = None
+    if lifetime is not None:
+        seconds = 0 if lifetime.strip() == "0" else int(duration(lifetime))
+    request = SendRequest(
+        room=room,
+        text=_words(text),
+        reply_to=reply_to,
+        lifetime_s=seconds,
+        wait=wait,
+        timeout=timeout,
+    )
     async with common.attach(online=wait) as node:
         greet(out, node)
         async for event in node.client.ask("messages", request):
             out.event(event)
+
+
+async def _change(out: Output, common: Common, route: str, request: Struct) -> None:
+    # Without a network where no node runs: it goes out as soon as one does.
+    async with common.attach(online=False) as node:
+        greet(out, node)
+        async for event in node.client.ask(route, request):
+            out.row(event)
+
+
+@command
+@click.argument("room")
+@click.argument("id_", metavar="ID")
+@click.argument("text", nargs=-1, required=True)
+async def edit_(out: Output, common: Common, room: str, id_: str, text: tuple[str, ...]) -> None:
+    """Give a message of yours another text (`-`: read it from stdin).
+
+    Who has read it may remember the old one: p2pchat log ROOM --versions ID shows all of them.
+    """
+    await _change(out, common, "edits", EditRequest(room=room, id=id_, text=_words(text)))
+
+
+@command
+@click.argument("room")
+@click.argument("id_", metavar="ID")
+async def delete_(out: Output, common: Common, room: str, id_: str) -> None:
+    """Delete a message of yours, here and from the disks of all members.
+
+    Honest programs forget the text for good; nobody can be made to.
+    """
+    await _change(out, common, "deletions", MessageRequest(room=room, id=id_))
+
+
+@command
+@click.argument("room")
+@click.argument("id_", metavar="ID")
+@click.argument("emoji")
+async def react_(out: Output, common: Common, room: str, id_: str, emoji: str) -> None:
+    """React to a message with an emoji; the same once more takes it back."""
+    await _change(out, common, "reactions", ReactRequest(room=room, id=id_, text=emoji))
+
+
+@command
+@click.argument("room")
+@click.argument("id_", metavar="ID", required=False)
+@click.option("--off", is_flag=True, help="Unpin it.")
+async def pin_(out: Output, common: Common, room: str, id_: str | None, *, off: bool) -> None:
+    """Pin a message for all members; without an ID, list what is pinned."""
+    if id_ is not None:
+        await _change(out, common, "pinnings", PinRequest(room=room, id=id_, on=not off))
+    elif off:
+        raise usage("which message is to be unpinned?", "name it: p2pchat pin ROOM ID --off")
+    else:
+        await _change(out, common, "pins", RoomRequest(room=room))
 
 
 @command
@@ -52,6 +131,7 @@ async def send_(
     metavar="WORDS",
     help='Those with all these words; hol* is the beginning of one, "a b" a phrase.',
 )
+@click.option("--versions", metavar="ID", help="All texts that this message has had.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
 async def log_(
     out: Output,
@@ -60,12 +140,16 @@ async def log_(
     last: int,
     when: str | None,
     search: str | None,
+    versions: str | None,
     *,
     follow: bool,
 ) -> None:
     """Read messages, oldest first."""
     if follow and search is not None:
         raise usage("--follow shows all that comes", "leave out --search or --follow")
+    if versions is not None:
+        await _change(out, common, "versions", MessageRequest(room=room, id=versions))
+        return
     moment = since(when) if when is not None else None
     request = LogRequest(room=room, last=last or None, since=moment, search=search, follow=follow)
     async with common.attach(online=follow) as node:

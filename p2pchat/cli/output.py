@@ -16,10 +16,15 @@ from datetime import datetime
 import msgspec
 
 from p2pchat import events
+from p2pchat.cli.prose import prose
 from p2pchat.errors import Error
 from p2pchat.text import printable
 
 __all__ = ["Output"]
+
+
+_ID = 7
+"""Letters of a message's id that are shown: enough to name it in one room."""
 
 
 class Output:
@@ -88,7 +93,10 @@ class Output:
         match event:
             case events.Message():
                 name = self._named(event.name, event.colour) + _doubt(event)
-                return f"[{_clock(event.time)}] {name}: {printable(event.text, lines=True)}"
+                text = "(deleted)" if event.deleted else prose(event.text)
+                return f"[{_clock(event.time)} {event.id[:_ID]}] {name}: {text}{_marks(event)}"
+            case events.Changed():
+                return _changed(event)
             case events.Share():
                 shown = f"{printable(event.name)} ({_size(event.size)})"
                 return f"* shared {shown}: {event.magnet}"
@@ -309,6 +317,34 @@ def _cube(colour: str) -> int:
 
 
 _CUBE = ("00", "5f", "87", "af", "d7", "ff")
+
+
+def _marks(event: events.Message) -> str:
+    """What stands behind a message's text."""
+    marks = [f"answers {event.reply_to[:_ID]}"] if event.reply_to else []
+    marks += ["edited"] if event.edited else []
+    marks += ["pinned"] if event.pinned else []
+    marks += [f"until {_clock(event.expires)}"] if event.expires else []
+    marks += [f"{printable(one.text)} {len(one.peers)}" for one in event.reactions or ()]
+    if not marks:
+        return ""
+    return ("\n  " if "\n" in event.text else "  ") + f"({', '.join(marks)})"
+
+
+def _changed(event: events.Changed) -> str:
+    name, which = printable(event.name or ""), event.id[:_ID]
+    match event.change:
+        case "edited":
+            return f"* {name} edited {which}: {prose(event.text or '')}"
+        case "deleted":
+            return f"* {name} deleted {which}"
+        case "reaction":
+            what = printable(event.text or "")
+            return f"* {name} {'reacts' if event.on else 'no longer reacts'} to {which}: {what}"
+        case "pinned":
+            return f"* {name} {'pinned' if event.on else 'unpinned'} {which}"
+        case "expired":
+            return f"* {which} has disappeared"
 
 
 def _transfer(event: events.Transfer) -> str:

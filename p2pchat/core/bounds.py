@@ -3,6 +3,7 @@
 __all__ = [
     "ACT_SEEN_MAX",
     "AFTER_MAX",
+    "AMENDMENTS_BY_ONE",
     "BODY_BYTES_MAX",
     "CLOCK_PULL_MS",
     "CONTESTED_MAX",
@@ -13,12 +14,20 @@ __all__ = [
     "HANDSHAKE_S",
     "HEADER_BYTES_MAX",
     "HEADS_MAX",
+    "LACKING_BYTES",
+    "LACKING_MAX",
+    "LACKING_TRIES",
+    "LIFETIME_S_MAX",
     "MESH_LINKS",
     "OUTSTANDING_BYTES",
     "PARENTS_MAX",
+    "PINS_MAX",
+    "PINS_READ",
     "PLACE_BYTES_MAX",
     "PROOFS_MAX",
     "PROOF_TEXT_MAX",
+    "REACTIONS_MAX",
+    "REACTION_BYTES_MAX",
     "RECIPIENTS_MAX",
     "RUN_BYTES",
     "RUN_ENTRIES_MAX",
@@ -34,8 +43,35 @@ __all__ = [
 TEXT_BYTES_MAX = 65_536
 """UTF-8 bytes of one message; more goes as a file."""
 
-BODY_BYTES_MAX = TEXT_BYTES_MAX + 64
-"""A sealed body: the text, 16 of salt, 16 of tag, and its MessagePack framing."""
+BODY_BYTES_MAX = TEXT_BYTES_MAX + 128
+"""A sealed body: the text, 16 of salt, 16 of tag, and up to 45 of MessagePack around it."""
+
+REACTION_BYTES_MAX = 64
+"""UTF-8 bytes of a reaction: a family of emoji with skin tones takes 41."""
+
+REACTIONS_MAX = 64
+"""Different reactions shown with a message, those of most people first."""
+
+AMENDMENTS_BY_ONE = 64
+"""Edits, or reactions, of one person to one message: of more, the latest count."""
+
+PINS_MAX = 100
+"""Messages pinned in a room: of more, the ones pinned last."""
+
+PINS_READ = 1_000
+"""Newest pin entries of a room that decide which messages are pinned."""
+
+LACKING_MAX = 64
+"""Bodies asked for in one frame; and no more is asked of a peer in one go."""
+
+LACKING_BYTES = 262_144
+"""What one such frame may make us send."""
+
+LACKING_TRIES = 8
+"""Peers asked for a body before it is taken for gone: a delete is not always known here."""
+
+LIFETIME_S_MAX = 366 * 86_400
+"""Of a disappearing message; what shall stay longer shall stay."""
 
 HEADER_BYTES_MAX = 512
 """The widest header (four `after`, an epoch) takes 365."""

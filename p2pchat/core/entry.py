@@ -6,31 +6,40 @@ message has many valid Ed25519 signatures and must not look like a fork. The bod
 """
 
 import hashlib
+from typing import Annotated
 
 import msgspec
 
 from p2pchat.core import acts
-from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX, HEADER_BYTES_MAX
+from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX, HEADER_BYTES_MAX, LIFETIME_S_MAX
 from p2pchat.core.clock import in_bounds
 from p2pchat.core.identity import Certificate, digest, signed_by
 
 __all__ = [
+    "DELETE",
     "DENIAL",
     "DEVICE",
+    "EDIT",
     "EPOCH",
     "GRANT",
     "MESSAGE",
+    "PIN",
+    "REACTION",
     "REQUEST",
     "SHARE",
     "VERSION",
     "VOUCH",
+    "DeleteBody",
     "DenialBody",
+    "EditBody",
     "Entry",
     "EpochBody",
     "EpochLink",
     "GrantBody",
     "Header",
     "MessageBody",
+    "PinBody",
+    "ReactionBody",
     "Recipient",
     "RequestBody",
     "ShareBody",
@@ -51,6 +60,9 @@ VERSION = 1
 DEVICE, EPOCH, MESSAGE, SHARE = 1, 2, 3, 4
 VOUCH = 32
 GRANT, REQUEST, DENIAL = 22, 33, 34
+EDIT, DELETE, REACTION, PIN = 5, 6, 7, 8
+_WHOLE = frozenset({DELETE, REACTION, PIN, VOUCH})
+"""Sealed kinds whose body nobody may leave out: they say something of others."""
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
@@ -86,8 +98,31 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class MessageBody(msgspec.Struct, frozen=True, array_like=True):
+    """`lifetime_s`: what the room's timer was when it was written; None where it stays."""
+
     text: str
     reply_to: bytes | None = None
+    lifetime_s: Annotated[int, msgspec.Meta(ge=1, le=LIFETIME_S_MAX)] | None = None
+
+
+class EditBody(msgspec.Struct, frozen=True, array_like=True):
+    target: bytes
+    text: str
+
+
+class DeleteBody(msgspec.Struct, frozen=True, array_like=True):
+    target: bytes
+
+
+class ReactionBody(msgspec.Struct, frozen=True, array_like=True):
+    target: bytes
+    text: str
+    on: bool
+
+
+class PinBody(msgspec.Struct, frozen=True, array_like=True):
+    target: bytes
+    on: bool
 
 
 class ShareBody(msgspec.Struct, frozen=True, array_like=True):
@@ -159,6 +194,10 @@ _BODIES: dict[int, type[msgspec.Struct]] = {
     GRANT: GrantBody,
     REQUEST: RequestBody,
     DENIAL: DenialBody,
+    EDIT: EditBody,
+    DELETE: DeleteBody,
+    REACTION: ReactionBody,
+    PIN: PinBody,
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _BODIES.items()}
 _HEADER = msgspec.msgpack.Decoder(Header)
@@ -194,8 +233,8 @@ def body_hash(body: bytes) -> bytes:
 def body_fits(header: Header, body: bytes | None) -> bool:
     """Whether `body` is what `header` names, or may be missing."""
     if body is None:
-        # Only what a person may delete may be missing: what proves membership may not.
-        return is_sealed(header.kind)
+        # Only what a person may delete may be missing: what proves something may not.
+        return is_sealed(header.kind) and header.kind not in _WHOLE
     return len(body) == header.length and body_hash(body) == header.body_hash
 
 

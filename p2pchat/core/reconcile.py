@@ -273,6 +273,15 @@ class Reconcile:
             self._summarise(side)
             self._show(side)
 
+    def tag(self, room: bytes) -> bytes | None:
+        """What this room is called on this link; None if it is not shared on it."""
+        side = self._sides.get(room)
+        return side.tag if side is not None else None
+
+    def room(self, tag: bytes) -> bytes | None:
+        """The room that the peer calls so."""
+        return self._tags.get(tag)
+
     def prove(self, room: bytes, proof: ForkProof) -> None:
         """Tell of a fork that is proven."""
         side = self._sides.get(room)

@@ -7,9 +7,11 @@ newer peer may say more; a malformed known one is the peer's fault.
 import msgspec
 
 from p2pchat.core.bounds import (
+    BODY_BYTES_MAX,
     CONTESTED_MAX,
     FRAME_BYTES_MAX,
     HEADS_MAX,
+    LACKING_MAX,
     RUN_ENTRIES_MAX,
     SDP_BYTES_MAX,
     TOPIC_BYTES_MAX,
@@ -20,6 +22,8 @@ from p2pchat.core.identity import Certificate
 __all__ = [
     "REFUSALS",
     "BadFrame",
+    "Bodies",
+    "Body",
     "Bye",
     "Contested",
     "Decline",
@@ -28,6 +32,7 @@ __all__ = [
     "Frame",
     "Have",
     "Heads",
+    "Lacking",
     "Level",
     "Pending",
     "RoomFrame",
@@ -155,6 +160,27 @@ class Denied(msgspec.Struct, frozen=True, array_like=True, tag=27):
     room: bytes
 
 
+class Lacking(msgspec.Struct, frozen=True, array_like=True, tag=28):
+    """Of these entries of the room I have no body: send those that you have."""
+
+    tag: bytes
+    ids: tuple[bytes, ...]
+
+
+class Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The body of one entry, as sealed."""
+
+    id: bytes
+    body: bytes
+
+
+class Bodies(msgspec.Struct, frozen=True, array_like=True, tag=29):
+    """What was lacking."""
+
+    tag: bytes
+    rows: tuple[Body, ...]
+
+
 class Signal(msgspec.Struct, frozen=True, array_like=True, tag=32):
     """A WebTorrent offer or answer between the libtorrents of the two ends."""
 
@@ -182,8 +208,8 @@ class Bye(msgspec.Struct, frozen=True, array_like=True, tag=47):
 
 RoomFrame = Summary | Heads | Want | Run | Have | Fork | Level | Contested | Decline
 """What reconciliation says."""
-Frame = RoomFrame | Welcome | Pending | Denied | Signal | Swarm | Bye
-_TYPES = frozenset({16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 32, 33, 47})
+Frame = RoomFrame | Welcome | Pending | Denied | Lacking | Bodies | Signal | Swarm | Bye
+_TYPES = frozenset({16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 47})
 _DECODER = msgspec.msgpack.Decoder(Frame)
 _TYPE = msgspec.msgpack.Decoder(tuple[int, ...])
 encode = msgspec.msgpack.Encoder().encode
@@ -253,6 +279,18 @@ def _sound(frame: Frame) -> bool:
             return len(room) == len(secret) == 32 and len(name.encode()) <= TOPIC_BYTES_MAX
         case Denied(room):
             return len(room) == 32
+        case Lacking(tag, ids):
+            return (
+                len(tag) == 16
+                and 0 < len(ids) <= LACKING_MAX
+                and all(len(id_) == 32 for id_ in ids)
+            )
+        case Bodies(tag, rows):
+            return (
+                len(tag) == 16
+                and len(rows) <= LACKING_MAX
+                and all(len(row.id) == 32 and len(row.body) <= BODY_BYTES_MAX for row in rows)
+            )
         case Signal(tag, kind, offer_id, sdp):
             return (
                 len(tag) == 16

@@ -30,7 +30,7 @@ from p2pchat.core.entry import Entry, chain_id, parse_header
 from p2pchat.core.identity import Identity, direct_room, id_text
 from p2pchat.core.reconcile import Append
 from p2pchat.errors import BadInput, Error, Refused
-from p2pchat.events import as_json
+from p2pchat.events import Message, Share, as_json
 from p2pchat.node.rooms import Rooms
 from p2pchat.store import contacts, journal, keyfile, meta, rooms, snapshot, trust
 from p2pchat.store.database import Connection, Database
@@ -79,14 +79,15 @@ async def write_lines(
             for start in range(0, len(numbers), _PAGE):
                 wanted = numbers[start : start + _PAGE]
                 entries = await database.read(partial(journal.numbered, wanted=wanted))
-                lines = b"".join(_line(_row(held, entry)) for entry in entries)
+                events = await held.events(room, entries)
+                rows = map(_row, entries, events)
+                lines = b"".join(_line(row) for row in rows)
                 await asyncio.to_thread(file.write, lines)
                 total += len(entries)
     return total
 
 
-def _row(held: Rooms, entry: Entry) -> dict[str, Any]:
-    event = held.event(entry)
+def _row(entry: Entry, event: Message | Share | None) -> dict[str, Any]:
     if event is not None:
         fields = as_json(event)
     else:

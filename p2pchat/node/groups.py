@@ -13,11 +13,11 @@ import msgspec
 
 from p2pchat.core.acts import CREATE, Act, Cut
 from p2pchat.core.bounds import CONTESTED_MAX, CUTS_MAX
-from p2pchat.core.chain import Accepted
+from p2pchat.core.chain import Accepted, Head
 from p2pchat.core.entry import Entry, body_fits, chain_id, entry_id, parse_header
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Random
-from p2pchat.core.membership import Placed
+from p2pchat.core.membership import Limit, Placed
 from p2pchat.core.reconcile import Append
 from p2pchat.core.wire import SignedAct
 from p2pchat.node import prologue
@@ -89,11 +89,21 @@ class Groups:
             await self._rooms.flush({room})
             for chain, limit in group.excess().items():
                 certificate = group.certificates[group.heads[chain].device]
-                cut = partial(withheld.withhold, chain=chain, limit=limit, certificate=certificate)
+                cut = partial(self._cut, group, chain=chain, limit=limit, certificate=certificate)
                 group.shorten(chain, await self._database.write(cut))
             await self._put_back(group)
         after = len(await self._database.read(lambda tx: withheld.acts(tx, room)))
         self.changed(group, after > before)
+
+    def _cut(
+        self, group: Group, tx: Connection, chain: bytes, limit: Limit, certificate: Certificate
+    ) -> Head | None:
+        """Take out what stands in `chain` beyond `limit`, and what it says of messages."""
+        fold = self._rooms.talk.fold(tx, group)
+        fold.leave(withheld.excess(tx, chain, limit))
+        head = withheld.withhold(tx, chain, limit, certificate)
+        fold.settle()
+        return head
 
     async def _put_back(self, group: Group) -> None:
         """What is withheld and counts after all, as if it came from a peer."""

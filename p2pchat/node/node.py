@@ -23,7 +23,7 @@ import msgspec
 
 from p2pchat import config as configuration
 from p2pchat import errors, events
-from p2pchat.core.bounds import MESH_LINKS
+from p2pchat.core.bounds import LIFETIME_S_MAX, MESH_LINKS
 from p2pchat.core.chain import Chains, Fork
 from p2pchat.core.entry import MESSAGE, SHARE, Entry, ShareBody
 from p2pchat.core.group import Group
@@ -33,6 +33,7 @@ from p2pchat.core.invite import inviter_name, leads_into_room
 from p2pchat.core.reconcile import Contests, Declined, Forked, Load, PeerHas, Progress
 from p2pchat.core.wire import Denied, Pending, Signal, Swarm, Welcome
 from p2pchat.node import archive, doctor
+from p2pchat.node.bodies import Filling
 from p2pchat.node.bus import Bus, Subscription
 from p2pchat.node.groups import Groups
 from p2pchat.node.joining import Joining
@@ -159,6 +160,7 @@ class Node:
         self._groups.changed = self._changed
         self._joining.asked = self._asked
         self._following = asyncio.Lock()
+        self.filling = Filling(database, rooms)
         self._online: _Online | None = None
         self._lan = False
         self._lines: list[Lines] = []
@@ -238,6 +240,7 @@ class Node:
         node.created = created
         rooms.identity = node._me
         rooms.heard = bus.heard
+        rooms.timer_s = node._timer_s
         await rooms.load()
         await node.people.load()
         await node._groups.load()
@@ -295,6 +298,7 @@ class Node:
             )
             self._rooms.listeners.append(self._gossip)
             tasks.create_task(self._rooms.words.run())
+            tasks.create_task(self._rooms.talk.watch())
             self.people.session = peers.session
             for contact in self.people.contacts:
                 if not self.people.blocked(contact.person):
@@ -347,6 +351,13 @@ class Node:
     @property
     def name(self) -> str:
         return self.identity.certificate.safe_name()
+
+    def _timer_s(self, room: bytes) -> int:
+        """After how many seconds what we write there disappears: the room's timer, else ours."""
+        group = self._rooms.get(room)
+        timer = group.membership.setting("timer") if isinstance(group, Group) else "0"
+        set_s = min(int(timer), LIFETIME_S_MAX) if timer.isdecimal() and len(timer) < 10 else 0
+        return set_s or self.config.messages.lifetime_s
 
     def _me(self) -> Identity:
         return self.identity

@@ -36,8 +36,10 @@ from p2pchat.core.reconcile import (
 )
 from p2pchat.core.wire import (
     BadFrame,
+    Bodies,
     Bye,
     Denied,
+    Lacking,
     Pending,
     Signal,
     SignedAct,
@@ -48,6 +50,7 @@ from p2pchat.core.wire import decode as decode_frame
 from p2pchat.core.wire import encode as encode_frame
 from p2pchat.net.link import Link, LinkClosed
 from p2pchat.net.transport import ConnectFailed, Settings, Transport
+from p2pchat.node.bodies import Filling
 from p2pchat.node.password import Password
 from p2pchat.node.runner import Runner
 from signaling.carriers import Carrier, Registration
@@ -98,6 +101,8 @@ class Hub(Protocol):
 
     @property
     def identity(self) -> Identity: ...
+    @property
+    def filling(self) -> Filling: ...
     def rooms_with(self, person: bytes) -> list[Chains]: ...
     def refuses(self, person: bytes) -> bool: ...
     async def commit(self, records: Sequence[object], source: "Session") -> None: ...
@@ -137,6 +142,8 @@ class Session:
         self._runner = Runner(link, self._outputs, self._commit, self._tell)
         self._pushes: dict[bytes, list[Entry]] = {}
         """chain -> new entries that wait for the runner: what comes meanwhile shares their frame"""
+        self.asked: set[bytes] = set()
+        """entries whose bodies the peer was asked for"""
 
     @property
     def peer(self) -> bytes:
@@ -194,6 +201,21 @@ class Session:
         except LinkClosed:
             _log.debug("signal lost with its link")
 
+    def tag(self, room: bytes) -> bytes | None:
+        """What a room is called on this link; None if it is not shared on it."""
+        return self.reconcile.tag(room)
+
+    def room(self, tag: bytes) -> bytes | None:
+        """The room that the peer calls so."""
+        return self.reconcile.room(tag)
+
+    async def send_bulk(self, frame: Lacking | Bodies) -> None:
+        """Best effort, and behind what is urgent."""
+        try:
+            await self._link.send(encode_frame(frame), bulk=True)
+        except LinkClosed:
+            _log.debug("bodies lost with their link")
+
     async def close(self, code: str) -> None:
         """Say why, then end the link."""
         try:
@@ -243,6 +265,8 @@ class Session:
                         await self._hub.invited(self, frame)
                     case Signal() | Swarm():
                         await self._hub.signalled(self, frame)
+                    case Lacking() | Bodies():
+                        await self._hub.filling.received(self, frame)
                     case Bye(code):
                         await self._link.close(code)
                         return code
@@ -265,6 +289,8 @@ class Session:
                 await self._hub.peer_has(self, fact)
             case Progress():
                 self._hub.progressed(self, fact)
+                if fact.level:
+                    await self._hub.filling.ask(self, fact.room)
             case Forked():
                 await self._hub.forked(self, fact)
             case Contests():

@@ -1,18 +1,21 @@
 """The newest entries that were written here, in memory.
 
 Whoever has sent something asks of it again at once, and so does the peer's acknowledgement: each
-would be a turn of the store's thread, which costs about as much as the network. It knows no disk.
+would be a turn of the store's thread, which costs about as much as the network. Without bodies: what
+is deleted shall be nowhere. It knows no disk.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
+
+import msgspec
 
 from p2pchat.core.entry import Entry
 
 __all__ = ["Recent"]
 
 _KEPT = 256
-"""Of the greatest messages 16 MiB, and more than is on the way to a peer as a rule."""
+"""More than is on the way to a peer as a rule."""
 
 
 class Recent:
@@ -22,7 +25,8 @@ class Recent:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """These are on disk now."""
-        for entry in entries:
+        for whole in entries:
+            entry = msgspec.structs.replace(whole, body=None)
             self._places[entry.chain, entry.header.seq] = self._ids[entry.id] = entry
         while len(self._places) > _KEPT:
             _, oldest = self._places.popitem(last=False)

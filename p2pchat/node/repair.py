@@ -33,6 +33,7 @@ _TABLES = (
     "members",
     "epochs",
     "forks",
+    "dropped",
 )
 
 
@@ -154,6 +155,7 @@ async def rebuild(profile: Profile, key: bytes) -> Rebuilt:
             else:
                 lost += head.seq + 1
         await target.write(search.clear)
+        await target.write(partial(meta.put, name="talk", value=b"0"))
     finally:
         await source.aclose()
         await target.aclose()

@@ -7,13 +7,27 @@ from typing import Protocol
 import msgspec
 
 from p2pchat import errors, events
-from p2pchat.core.bounds import TEXT_BYTES_MAX
-from p2pchat.core.entry import MESSAGE, Entry, MessageBody
+from p2pchat.core.bounds import LIFETIME_S_MAX, REACTION_BYTES_MAX, TEXT_BYTES_MAX
+from p2pchat.core.entry import (
+    DELETE,
+    EDIT,
+    MESSAGE,
+    PIN,
+    REACTION,
+    DeleteBody,
+    EditBody,
+    Entry,
+    MessageBody,
+    PinBody,
+    ReactionBody,
+)
 from p2pchat.core.group import Group
 from p2pchat.core.identity import id_text
+from p2pchat.core.talk import is_reaction
 from p2pchat.node.bus import Subscription
 from p2pchat.node.moderation import Moderation
 from p2pchat.node.rooms import Rooms
+from p2pchat.text import printable
 
 __all__ = ["Room"]
 
@@ -32,6 +46,20 @@ class _Node(Protocol):
     def events(self) -> Subscription: ...
 
 
+def _checked(text: str) -> str:
+    # A lone surrogate, as a terminal in the wrong encoding gives, has no UTF-8.
+    text = text.encode("utf-8", "replace").decode()
+    if not text.strip():
+        raise errors.BadInput("text-empty", "the message is empty", "write something")
+    if len(text.encode()) > TEXT_BYTES_MAX:
+        raise errors.BadInput(
+            "text-too-long",
+            f"the message is longer than {TEXT_BYTES_MAX} bytes",
+            "send it as a file: p2pchat share FILE --room ROOM",
+        )
+    return text
+
+
 class Room:
     """Made by `Node.room`. `key` is the room id as bytes, `id` as text."""
 
@@ -42,25 +70,120 @@ class Room:
         self.id = id_text(key)
         self.name = name
 
-    async def send(self, text: str, *, reply_to: str | None = None) -> events.Message:
+    async def send(
+        self, text: str, *, reply_to: str | None = None, lifetime_s: int | None = None
+    ) -> events.Message:
         """Write a message; it is on disk when this returns.
 
-        Raises errors.BadInput: `text-empty`, `text-too-long`, `entry-unknown`.
+        `lifetime_s`: after so many seconds it disappears everywhere; None: as the room has it, 0:
+        it stays. Raises errors.BadInput: `text-empty`, `text-too-long`, `entry-unknown`,
+        `lifetime-malformed`.
         """
-        # A lone surrogate, as a terminal in the wrong encoding gives, has no UTF-8.
-        text = text.encode("utf-8", "replace").decode()
-        if not text.strip():
-            raise errors.BadInput("text-empty", "the message is empty", "write something")
-        if len(text.encode()) > TEXT_BYTES_MAX:
+        text = _checked(text)
+        if lifetime_s is None:
+            lifetime_s = self._rooms.timer_s(self.key)
+        if not 0 <= lifetime_s <= LIFETIME_S_MAX:
             raise errors.BadInput(
-                "text-too-long",
-                f"the message is longer than {TEXT_BYTES_MAX} bytes",
-                "send it as a file: p2pchat share FILE --room ROOM",
+                "lifetime-malformed",
+                f"a message cannot live {lifetime_s} seconds",
+                f"give 1 second to {LIFETIME_S_MAX // 86_400} days, or 0: it stays",
             )
         answered = await self._rooms.find(self.key, reply_to) if reply_to is not None else None
-        entry = await self._node.write(self.key, MESSAGE, MessageBody(text, answered))
-        event = self._rooms.event(entry)
-        assert isinstance(event, events.Message)
+        body = MessageBody(text, answered, lifetime_s or None)
+        return await self._shown(await self._node.write(self.key, MESSAGE, body))
+
+    async def edit(self, message_id: str, text: str) -> events.Message:
+        """Give one of our messages another text; answers it as it reads now.
+
+        Raises errors.BadInput: `text-empty`, `text-too-long`, `entry-unknown`; errors.Refused:
+        `not-yours`, `message-deleted`.
+        """
+        text = _checked(text)
+        target, shown = await self._found(message_id)
+        if shown.author != self._node.peer_id:
+            raise errors.Refused(
+                "not-yours",
+                f"that message is of {printable(shown.name)}: only its author may edit it",
+                "answer it instead: p2pchat send ROOM TEXT --reply-to ID",
+            )
+        await self._node.write(self.key, EDIT, EditBody(target.id, text))
+        return await self._shown(target)
+
+    async def delete(self, message_id: str) -> events.Message:
+        """Delete a message of ours here and with every honest member; answers what remains.
+
+        Raises errors.BadInput `entry-unknown`; errors.Refused: `not-yours`, `message-deleted`.
+        """
+        target, shown = await self._found(message_id)
+        if not self._rooms.may_delete(target):
+            raise errors.Refused(
+                "not-yours",
+                f"that message is of {printable(shown.name)}: only its author may delete it",
+                "ask its author to",
+            )
+        await self._node.write(self.key, DELETE, DeleteBody(target.id))
+        return await self._shown(target)
+
+    async def react(
+        self, message_id: str, reaction: str, *, on: bool | None = None
+    ) -> events.Message:
+        """React to a message, or take it back (None: whichever it is not now).
+
+        Raises errors.BadInput: `entry-unknown`, `reaction-malformed`; errors.Refused
+        `message-deleted`.
+        """
+        reaction = reaction.strip()
+        if not is_reaction(reaction):
+            raise errors.BadInput(
+                "reaction-malformed",
+                "a reaction is one emoji, or a word or two",
+                f"give at most {REACTION_BYTES_MAX} bytes",
+            )
+        target, shown = await self._found(message_id)
+        if on is None:
+            mine = [one.text for one in shown.reactions or () if self._node.peer_id in one.peers]
+            on = reaction not in mine
+        await self._node.write(self.key, REACTION, ReactionBody(target.id, reaction, on))
+        return await self._shown(target)
+
+    async def pin(self, message_id: str, *, on: bool = True) -> events.Message:
+        """Pin a message for all members, or unpin it.
+
+        Raises errors.BadInput `entry-unknown`; errors.Refused `message-deleted`.
+        """
+        target, _ = await self._found(message_id)
+        await self._node.write(self.key, PIN, PinBody(target.id, on))
+        return await self._shown(target)
+
+    async def pins(self) -> list[events.Message]:
+        """The room's pinned messages, the one pinned last first."""
+        return await self._rooms.pinned(self.key)
+
+    async def versions(self, message_id: str) -> list[events.Message]:
+        """All texts that a message has had, the first one first.
+
+        Raises errors.BadInput `entry-unknown`; errors.Refused `message-deleted`.
+        """
+        target, _ = await self._found(message_id)
+        return await self._rooms.versions(target)
+
+    async def _found(self, prefix: str) -> tuple[Entry, events.Message]:
+        entry = await self._rooms.entry(await self._rooms.find(self.key, prefix))
+        shown = await self._shown(entry)
+        if shown.deleted:
+            raise errors.Refused(
+                "message-deleted", "that message is deleted", "nothing of it is left to work on"
+            )
+        return entry, shown
+
+    async def _shown(self, entry: Entry) -> events.Message:
+        event = (await self._rooms.events(self.key, [entry]))[0]
+        if not isinstance(event, events.Message):
+            raise errors.BadInput(
+                "entry-unknown",
+                "that message cannot be read here",
+                "it may have disappeared, or be of a newer p2pchat",
+            )
         return event
 
     async def history(

@@ -6,14 +6,15 @@ is loaded anew.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import msgspec
 
 from p2pchat import errors
-from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX, TEXT_BYTES_MAX
+from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX
 from p2pchat.core.chain import Branch, Chains, Fork, ForkProof, Head
 from p2pchat.core.clock import HybridClock, seconds
 from p2pchat.core.colour import colour
@@ -22,7 +23,6 @@ from p2pchat.core.entry import (
     EPOCH,
     GRANT,
     MESSAGE,
-    SHARE,
     Entry,
     MessageBody,
     ShareBody,
@@ -32,19 +32,19 @@ from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_range, id_text
 from p2pchat.core.membership import OPEN
 from p2pchat.core.reconcile import Append, Forked, Load
+from p2pchat.core.talk import may_delete, pinned
 from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.node import prologue
+from p2pchat.node.fold import Fold
+from p2pchat.node.reading import Reading, message
 from p2pchat.node.recent import Recent
+from p2pchat.node.talk import Talk
 from p2pchat.node.words import Words
-from p2pchat.store import contacts, groups, journal, meta, rooms, search
+from p2pchat.store import amendments, contacts, groups, journal, lacking, meta, rooms, search
 from p2pchat.store.database import Connection, Database
 from p2pchat.text import printable
 
 __all__ = ["Author", "Rooms"]
-
-_SHOWN = frozenset({MESSAGE, SHARE})
-_SEALED_MAX = 4_096
-"""Entries kept in memory until their key comes; the rest is seen with the next `log`."""
 
 Listener = Callable[[bytes, Sequence[Entry], object], None]
 """Hears room, entries of one chain that are on disk now, where from (None: here, or several)."""
@@ -59,6 +59,9 @@ class Author:
     verified: bool | None = None
     clash: str | None = None
     blocked: bool = False
+
+
+_Read = list[tuple[Entry, Reading | None]]
 
 
 class Rooms:
@@ -83,16 +86,17 @@ class Rooms:
         self._wall = wall
         self._clock = HybridClock()
         self._rooms: dict[bytes, Chains] = {}
-        self._sealed: dict[bytes, list[Entry]] = {}
-        """entries that came before their epoch's key, by epoch"""
         self.saving = asyncio.Lock()
         """held while accepted entries go to disk, in order, and what follows from them is done"""
-        self.words = Words(database)
         self.recent = Recent()
         """What we wrote ourselves last."""
         self.listeners: list[Listener] = []
         self.judge: Callable[[Group], Awaitable[None]]
         """Does what new acts of membership ask for."""
+        self.timer_s: Callable[[bytes], int] = lambda _: 0
+        """After how many seconds what we write in a room disappears; 0: it stays."""
+        self.talk = Talk(database, self.get, wall, publish)
+        self.words = Words(database, self.talk)
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -102,6 +106,7 @@ class Rooms:
             return found, journal.newest_time(tx)
 
         self._rooms, self._clock.last = await self._database.read(read)
+        await self.talk.start()
 
     def _load_room(self, tx: Connection, room: bytes) -> Chains:
         if rooms.kind(tx, room) == "group":
@@ -196,7 +201,10 @@ class Rooms:
                 prologue.direct(chains, own, self.identity(), peers, self._random, began=began)
             )
         entries.append(own(kind, body, chains.writing_epoch() or b""))
-        await self.append([Append(room, tuple(entries))], None)
+        lives: dict[bytes, int] = {}
+        if isinstance(body, MessageBody) and body.lifetime_s is not None:
+            lives[entries[-1].id] = body.lifetime_s
+        await self.append([Append(room, tuple(entries))], None, lives)
         self.recent.add(entries)
         return entries[-1]
 
@@ -268,7 +276,13 @@ class Rooms:
             self._clock.witness(newest, self._wall())
             await self.append(appends, source if all(one in own for one in appends) else None)
 
-    async def append(self, appends: Sequence[Append], source: object) -> None:
+    async def append(
+        self,
+        appends: Sequence[Append],
+        source: object,
+        lives: Mapping[bytes, int] = MappingProxyType({}),
+    ) -> None:
+        """`lives`: lifetimes that are known, in seconds; of others `words` learns."""
         epochs: list[tuple[bytes, bytes, bytes]] = []
         for append in appends:
             chains = self._rooms[append.room]
@@ -279,34 +293,51 @@ class Rooms:
                         for epoch in self._opened_by(chains, entry)
                     ]
 
-        shown = [
+        certificates = [
             certificate
             for append in appends
             for entry in append.entries
             if entry.header.kind == DEVICE
             and isinstance(certificate := self._rooms[append.room].read(entry), Certificate)
         ]
+        wanted = self.heard()
 
-        def write(tx: Connection) -> None:
+        def write(tx: Connection) -> tuple[_Read, list[Fold]]:
+            read: _Read = []
+            folds: dict[bytes, tuple[Fold, list[Entry]]] = {}
             for append in appends:
-                journal.insert(tx, append.entries)
-            for certificate in shown:
+                if append.room not in folds:
+                    folds[append.room] = self.talk.fold(tx, self._rooms[append.room]), []
+                fold, shown = folds[append.room]
+                fold.move(journal.insert(tx, append.entries))
+                fold.take(append.entries, lives)
+                shown += append.entries
+            for certificate in certificates:
                 contacts.renew(tx, certificate)
             for room, epoch, key in epochs:
                 rooms.add_epoch(tx, room, epoch, key)
+                fold, shown = folds[room]
+                shown += fold.open(epoch)
+            for room, (fold, shown) in folds.items():
+                fold.settle()
+                if wanted:
+                    read += self._read(tx, self._rooms[room], shown)
+            return read, [fold for fold, _ in folds.values()]
 
         try:
             # Once queued it will be committed, so what follows from that must not be cancelled off.
-            await asyncio.shield(self._database.submit(write))
+            read, folds = await asyncio.shield(self._database.submit(write))
         except errors.Error:
             await self._reload({append.room for append in appends})
             raise
         self.words.note()
+        if any(fold.hurried for fold in folds):
+            self.talk.sooner()
         for append in appends:
-            self._committed(append, source)
-        for _, epoch, _ in epochs:
-            for entry in self._sealed.pop(epoch, []):
-                self._show(entry)
+            for listener in self.listeners:
+                listener(append.room, append.entries, source)
+        if wanted:
+            self._tell(read, folds)
 
     def _opened_by(self, chains: Chains, entry: Entry) -> Sequence[bytes]:
         ours = entry.header.device == self.identity().device
@@ -315,24 +346,31 @@ class Rooms:
             return [entry.header.epoch]
         return chains.open_epochs(entry, self.identity())
 
-    def _committed(self, append: Append, source: object) -> None:
-        for listener in self.listeners:
-            listener(append.room, append.entries, source)
-        for entry in append.entries:
-            self._show(entry)
-
-    def _show(self, entry: Entry) -> None:
-        if entry.header.kind not in _SHOWN:
-            return
-        chains = self._rooms[entry.header.room]
-        if entry.header.epoch not in chains.epochs:
-            waiting = self._sealed.setdefault(entry.header.epoch, [])
-            if len(waiting) < _SEALED_MAX and len(self._sealed) < _SEALED_MAX:
-                waiting.append(entry)
-            return
-        event = self.event(entry) if self.heard() else None
-        if event is not None:
+    def _tell(self, read: _Read, folds: Iterable[Fold]) -> None:
+        """Publish what came, and what it has changed."""
+        for event in self._events(read):
             self._publish(event)
+            if isinstance(event, Message) and event.expires is not None:
+                self.words.hurry()
+        for fold in folds:
+            for change, certificate in fold.changes:
+                author = self.shown_as(certificate)
+                if not author.blocked:
+                    self._publish(msgspec.structs.replace(change, name=author.name))
+
+    async def fill(self, room: bytes, bodies: Mapping[bytes, bytes]) -> None:
+        """Put bodies that entries of a room lack in their places, where they are the right ones."""
+        chains = self._rooms[room]
+
+        def write(tx: Connection) -> tuple[_Read, Fold]:
+            fold = self.talk.fold(tx, chains)
+            found = [lacking.fill(tx, room, id_, body) for id_, body in bodies.items()]
+            filled = [entry for entry in found if entry is not None]
+            fold.fill(filled)
+            return self._read(tx, chains, filled), fold
+
+        read, fold = await self._database.write(write)
+        self._tell(read, [fold])
 
     async def _reload(self, wanted: set[bytes]) -> None:
         def read(tx: Connection) -> dict[bytes, Chains]:
@@ -384,8 +422,11 @@ class Rooms:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def event(self, entry: Entry) -> Message | Share | None:
-        """What a person is shown of an entry; None if it cannot be read."""
+    def event(self, entry: Entry, reading: Reading | None = None) -> Message | Share | None:
+        """What a person is shown of an entry; None if it cannot be read.
+
+        `reading`: what became of a message since.
+        """
         chains = self._rooms[entry.header.room]
         certificate = chains.certificates.get(entry.header.device)
         if certificate is None:
@@ -393,32 +434,42 @@ class Rooms:
         author = self.shown_as(certificate)
         if author.blocked:
             return None
-        room, time = id_text(chains.room), rfc3339(seconds(entry.header.time))
+        if entry.header.kind == MESSAGE:
+            shown = message(chains, entry, reading, self.talk.now_ms())
+            return shown and msgspec.structs.replace(
+                shown,
+                name=author.name,
+                verified=author.verified,
+                clash=author.clash,
+                colour=author.colour,
+            )
         match chains.read(entry):
-            case MessageBody(text, reply_to) if len(text.encode()) <= TEXT_BYTES_MAX:
-                return Message(
-                    room=room,
-                    id=id_text(entry.id),
-                    author=id_text(certificate.person),
-                    name=author.name,
-                    time=time,
-                    text=text,
-                    reply_to=id_text(reply_to) if reply_to and len(reply_to) == 32 else None,
-                    verified=author.verified,
-                    clash=author.clash,
-                    colour=author.colour,
-                )
             case ShareBody(share, name, size, magnet) if len(share) == 32 and size >= 0:
                 return Share(
                     id=id_text(share),
                     name=name,
                     size=size,
                     magnet=magnet,
-                    room=room,
+                    room=id_text(chains.room),
                     author=id_text(certificate.person),
-                    time=time,
+                    time=rfc3339(seconds(entry.header.time)),
                 )
         return None
+
+    def _read(self, tx: Connection, chains: Chains, entries: Sequence[Entry]) -> _Read:
+        """These entries of a room, and what became of them."""
+        found = self.talk.readings(tx, chains, entries)
+        return [(entry, found.get(entry.id)) for entry in entries]
+
+    def _events(self, read: _Read) -> list[Message | Share]:
+        # Not within the transaction: how people are shown is the loop's.
+        return [event for one in read if (event := self.event(*one)) is not None]
+
+    async def events(self, room: bytes, entries: Sequence[Entry]) -> list[Message | Share | None]:
+        """How each of these entries of a room is shown now."""
+        chains = self._rooms[room]
+        read = await self._database.read(lambda tx: self._read(tx, chains, entries))
+        return [self.event(*one) for one in read]
 
     async def history(
         self,
@@ -433,40 +484,77 @@ class Rooms:
 
         Raises errors.BadInput `search-empty`.
         """
-
+        chains = self._rooms[room]
         hidden = [
             device
-            for device, certificate in self._rooms[room].certificates.items()
+            for device, certificate in chains.certificates.items()
             if self.shown_as(certificate).blocked
         ]
 
-        def read(tx: Connection) -> list[Entry]:
+        def read(tx: Connection) -> _Read:
             if words is None:
-                return journal.tail(tx, room, kinds, last=last, since_s=since_s, hidden=hidden)
-            return search.find(tx, room, words, kinds, last=last, since_s=since_s, hidden=hidden)
+                found = journal.tail(tx, room, kinds, last=last, since_s=since_s, hidden=hidden)
+            else:
+                found = search.find(
+                    tx, room, words, kinds, last=last, since_s=since_s, hidden=hidden
+                )
+            return self._read(tx, chains, found)
 
         if words is not None:
             await self.words.complete()
-        entries = await self._database.read(read)
-        return [event for entry in entries if (event := self.event(entry)) is not None]
+        return self._events(await self._database.read(read))
+
+    async def pinned(self, room: bytes) -> list[Message]:
+        """A room's pinned messages, the one pinned last first."""
+        chains = self._rooms[room]
+
+        def read(tx: Connection) -> _Read:
+            ids = pinned(amendments.pins(tx, room))
+            entries = amendments.entries(tx, ids)
+            return self._read(tx, chains, [entries[id_] for id_ in ids if id_ in entries])
+
+        found = self._events(await self._database.read(read))
+        return [one for one in found if isinstance(one, Message) and not one.deleted]
+
+    async def versions(self, entry: Entry) -> list[Message]:
+        """A message with each of the texts that it has had, the first one first."""
+        chains = self._rooms[entry.header.room]
+        found = await self._database.read(lambda tx: self.talk.versions(tx, chains, entry))
+        return [
+            msgspec.structs.replace(event, time=rfc3339(seconds(time)))
+            for reading, time in found
+            if isinstance(event := self.event(entry, reading), Message)
+        ]
+
+    def may_delete(self, entry: Entry) -> bool:
+        """Whether we may delete this message."""
+        room = entry.header.room
+        author = self._rooms[room].certificates[entry.header.device].person
+        return may_delete(self.identity().person, author, self.talk.admins(room))
 
     async def entry(self, id_: bytes) -> Entry:
         """An entry that `find` has found."""
         return await self._database.read(lambda tx: journal.entry(tx, id_))
 
     async def find(self, room: bytes, prefix: str) -> bytes:
-        """The id of the one entry of `room` that begins with `prefix` (base32).
+        """The id of the one message of `room` that begins with `prefix` (base32).
 
         Raises errors.BadInput `entry-unknown`.
         """
         bounds = id_range(prefix.lower())
         matching: list[bytes] = []
         known = self.recent.entry(bounds[0]) if bounds is not None else None
-        if known is not None and known.header.room == room and id_text(known.id) == prefix.lower():
+        if (
+            known is not None
+            and known.header.kind == MESSAGE
+            and known.header.room == room
+            and id_text(known.id) == prefix.lower()
+        ):
             matching = [known.id]
         elif bounds is not None:
-            find = partial(journal.between, room=room, first=bounds[0], end=bounds[1], count=2)
-            matching = await self._database.read(find)
+            matching = await self._database.read(
+                lambda tx: journal.between(tx, room, bounds[0], bounds[1], MESSAGE, 2)
+            )
         if len(matching) != 1:
             many = "several" if matching else "no"
             raise errors.BadInput(

@@ -9,7 +9,7 @@ from p2pchat.core.chain import ForkProof, Head
 from p2pchat.core.entry import DEVICE, EPOCH, GRANT, Entry
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate
-from p2pchat.store import journal, rooms, withheld
+from p2pchat.store import amendments, journal, rooms, withheld
 from p2pchat.store.database import Connection
 
 __all__ = [
@@ -66,6 +66,7 @@ def _add_act(group: Group, entry: Entry, author: Certificate | None) -> None:
 
 def forget(tx: Connection, room: bytes) -> None:
     """Delete all that is here of a room."""
+    amendments.forget(tx, room)
     ids = tx.execute("SELECT id FROM entries WHERE room = ?", (room,)).fetchall()
     tx.executemany("DELETE FROM causes WHERE follower = ?", ids)
     for table in (
@@ -73,6 +74,7 @@ def forget(tx: Connection, room: bytes) -> None:
         "rooms",
     ):  # fmt: skip
         tx.execute(f"DELETE FROM {table} WHERE room = ?", (room,))  # noqa: S608  (constants)
+    tx.memory.clear()
 
 
 # -- invites into rooms --------------------------------------------------------------------------

@@ -32,6 +32,7 @@ __all__ = [
     "numbers",
     "of_kind",
     "place",
+    "places",
     "run",
     "tail",
     "timeline_node",
@@ -62,17 +63,20 @@ class HeadRow:
     forked: int
 
 
-def insert(tx: Connection, entries: Sequence[Entry]) -> None:
+def insert(tx: Connection, entries: Sequence[Entry]) -> list[bytes]:
     """Add entries of one chain that continue what is there, in their place of the order.
 
-    Raises Error `internal` if they do not: the caller's view of the chain is stale.
+    Answers the ids of others whose place may have moved. Raises Error `internal` if they do not
+    continue it: the caller's view of the chain is stale.
     """
     # Before they are there: to move them in the index afterwards would cost as much again.
     new = {entry.id: timeline_node(entry) for entry in entries}
-    moved = {node.id: node for node in Timeline(Web(tx, new)).insert(new.values())}
-    append(tx, entries, moved)
-    place(tx, [node for id_, node in moved.items() if id_ not in new])
+    placed = {node.id: node for node in Timeline(Web(tx, new)).insert(new.values())}
+    append(tx, entries, placed)
+    moved = [node for id_, node in placed.items() if id_ not in new]
+    place(tx, moved)
     _remember(tx, new)
+    return [node.id for node in moved]
 
 
 def append(
@@ -159,6 +163,16 @@ def count(tx: Connection, room: bytes | None = None) -> int:
         f"SELECT coalesce(sum(head_seq + 1), 0) FROM chains {where}",  # noqa: S608  (constant)
         values,
     ).fetchone()[0]
+    return found
+
+
+def places(tx: Connection, ids: Sequence[bytes]) -> dict[bytes, int]:
+    """Where in the order those of `ids` stand that are here (`eff`)."""
+    found: dict[bytes, int] = {}
+    for start in range(0, len(ids), _TOGETHER):
+        part = ids[start : start + _TOGETHER]
+        marks = ", ".join("?" * len(part))
+        found.update(tx.execute(f"SELECT id, eff FROM entries WHERE id IN ({marks})", part))  # noqa: S608
     return found
 
 
@@ -299,11 +313,14 @@ def messages_between(tx: Connection, chain: bytes, after: int, upto: int, kind: 
     return [row[0] for row in rows][::-1]
 
 
-def between(tx: Connection, room: bytes, first: bytes, end: bytes, count: int) -> list[bytes]:
-    """At most `count` ids of a room's entries, from `first` up to and without `end`."""
+def between(
+    tx: Connection, room: bytes, first: bytes, end: bytes, kind: int, count: int
+) -> list[bytes]:
+    """At most `count` ids of a room's entries of a kind, from `first` up to and without `end`."""
     rows = tx.execute(
-        "SELECT id FROM entries WHERE id >= ? AND id < ? AND room = ? ORDER BY id LIMIT ?",
-        (first, end, room, count),
+        "SELECT id FROM entries WHERE id >= ? AND id < ? AND room = ? AND kind = ?"
+        " ORDER BY id LIMIT ?",
+        (first, end, room, kind, count),
     )
     return [row[0] for row in rows]
 

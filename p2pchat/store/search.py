@@ -3,7 +3,8 @@
 It is filled behind the journal, in the order of arrival and in batches (`missing`, `keep`), since
 its own pages would make each commit slower. How far it has come is kept with it, in the same
 transaction, so that nothing is left out whatever dies when. Messages whose key is not here wait in
-`unread` until it is.
+`unread` until it is. What was amended is put in its place at once (`put`, `forget`), and whoever
+comes behind leaves what is there.
 """
 
 import re
@@ -15,7 +16,7 @@ from p2pchat.errors import BadInput
 from p2pchat.store import journal, meta
 from p2pchat.store.database import Connection
 
-__all__ = ["clear", "find", "keep", "missing", "query"]
+__all__ = ["clear", "find", "forget", "keep", "missing", "put", "query"]
 
 _TERMS_MAX = 32
 _TERM = re.compile(r'"([^"]*)"?|(\S+)')
@@ -66,7 +67,7 @@ def missing(tx: Connection, count: int) -> list[tuple[int, Entry]]:
 def keep(
     tx: Connection, texts: Iterable[tuple[int, bytes, str]], sealed: Iterable[tuple[int, Entry]]
 ) -> None:
-    """Index rows (number, room, text) that `missing` has found.
+    """Index rows (number, room, text) that `missing` has found, and nobody has put since.
 
     `sealed`: those that cannot be read for want of a key; they wait for it.
     """
@@ -75,23 +76,40 @@ def keep(
     waiting = [(one.header.room, one.header.epoch, number) for number, one in sealed]
     newest = max(numbers + [number for _, _, number in waiting], default=0)
     marks = ", ".join("?" * len(numbers))
-    # A body may have gone since they were read.
+    # A body may have gone since they were read, or an edit come.
     there = {
         row[0]
         for row in tx.execute(
-            f"SELECT number FROM entries WHERE number IN ({marks}) AND body IS NOT NULL",  # noqa: S608
+            f"SELECT number FROM entries WHERE number IN ({marks}) AND kind = {MESSAGE}"  # noqa: S608
+            " AND body IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM words_docsize WHERE words_docsize.id = number)",
             numbers,
         )
     }
     # FTS5 flushes for each row of an INSERT that selects, which costs four times as much.
     tx.executemany(
-        "INSERT OR REPLACE INTO words (rowid, text, place) VALUES (?, ?, ?)",
+        "INSERT INTO words (rowid, text, place) VALUES (?, ?, ?)",
         [(number, text, _place(room)) for number, room, text in found if number in there],
     )
     tx.executemany("DELETE FROM unread WHERE number = ?", [(number,) for number in numbers])
     tx.executemany("INSERT OR IGNORE INTO unread (room, epoch, number) VALUES (?, ?, ?)", waiting)
     if newest > _reached(tx):
         meta.put(tx, "words", str(newest).encode())
+
+
+def put(tx: Connection, entry: Entry, text: str) -> None:
+    """Index a message that is in the journal with this text, and no other."""
+    (number,) = tx.execute("SELECT number FROM entries WHERE id = ?", (entry.id,)).fetchone()
+    tx.execute(
+        "INSERT OR REPLACE INTO words (rowid, text, place) VALUES (?, ?, ?)",
+        (number, text, _place(entry.header.room)),
+    )
+    tx.execute("DELETE FROM unread WHERE number = ?", (number,))
+
+
+def forget(tx: Connection, id_: bytes) -> None:
+    """Take what a message in the journal said out of the index."""
+    tx.execute("DELETE FROM words WHERE rowid = (SELECT number FROM entries WHERE id = ?)", (id_,))
 
 
 def find(

@@ -12,7 +12,7 @@ from p2pchat.core.timeline import Timeline
 from p2pchat.store import journal
 from p2pchat.store.database import Connection
 
-__all__ = ["acts", "chains", "drop", "keep", "waiting", "withhold"]
+__all__ = ["acts", "chains", "drop", "excess", "keep", "waiting", "withhold"]
 
 _encode = msgspec.msgpack.Encoder().encode
 _COLUMNS = "id, chain, header, body, signature"
@@ -25,15 +25,7 @@ def withhold(tx: Connection, chain: bytes, limit: Limit, certificate: Certificat
     if row is None:
         return None
     number = row[0]
-    gone = list(
-        journal.entries_of(
-            tx.execute(
-                f"SELECT {journal.COLUMNS} FROM entries"  # noqa: S608
-                " WHERE chain = ? AND seq > ? ORDER BY seq",
-                (number, beyond),
-            )
-        )
-    )
+    gone = excess(tx, chain, limit)
     if gone:
         _take_out(tx, number, beyond, gone, certificate)
     last = tx.execute(
@@ -49,6 +41,16 @@ def withhold(tx: Connection, chain: bytes, limit: Limit, certificate: Certificat
         (beyond, last[0], last[1], number),
     )
     return Head(beyond, last[0], certificate.device, last[1])
+
+
+def excess(tx: Connection, chain: bytes, limit: Limit) -> list[Entry]:
+    """What stands in `chain` beyond `limit`."""
+    rows = tx.execute(
+        f"SELECT {journal.COLUMNS} FROM entries"  # noqa: S608
+        " WHERE chain = (SELECT number FROM chains WHERE chain = ?) AND seq > ? ORDER BY seq",
+        (chain, limit.seq if limit.seq is not None else -1),
+    )
+    return list(journal.entries_of(rows))
 
 
 def _take_out(

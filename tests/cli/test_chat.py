@@ -65,6 +65,21 @@ def test_two_people_talk_in_two_terminals(ann: Home, tmp_path: Path) -> None:
     his.wait(r"Ann \(unverified\): hello Bob")
     his.type("hello Ann")
     hers.wait(r"Bob \(unverified\): hello Ann")
+    id_ = next(row["id"] for row in ann.run("log", "Bob").rows if row.get("text") == "hello Bob")
+    hers.type(f"/edit {id_[:7]} hi Bob")
+    his.wait(f"Ann edited {id_[:7]}: hi Bob")
+    his.type(f"/react {id_[:7]} :)")
+    hers.wait(f"Bob reacts to {id_[:7]}: :\\)")
+    his.type(f"/reply {id_[:7]} what?")
+    hers.wait(f"what\\?  \\(answers {id_[:7]}\\)")
+    his.type(f"/pin {id_[:7]}")
+    hers.wait(f"Bob pinned {id_[:7]}")
+    hers.type("/pins")
+    hers.wait("hi Bob  \\(edited, pinned, :\\) 1\\)")
+    his.type(f"/delete {id_[:7]}")
+    his.wait("only its author may delete it")
+    hers.type(f"/delete {id_[:7]}")
+    his.wait(f"Ann deleted {id_[:7]}")
     his.type("/members")
     his.wait("Ann .*online")
     his.type("/nonsense")
@@ -77,7 +92,7 @@ def test_two_people_talk_in_two_terminals(ann: Home, tmp_path: Path) -> None:
     hers.wait("Bob .*disconnected")
     hers.type("/quit")
     assert hers.end() == 0
-    assert ann.texts("Bob") == bob.texts("Ann") == ["hello Bob", "hello Ann"]
+    assert ann.texts("Bob") == bob.texts("Ann") == ["", "hello Ann", "what?"]
 
 
 def test_people_are_verified_named_and_blocked_from_the_chat(ann: Home, tmp_path: Path) -> None:

@@ -13,6 +13,23 @@ MESSAGE = events.Message(
 )
 SHOWN = [
     MESSAGE,
+    events.Message(
+        room="r" * 52,
+        id="i" * 52,
+        author="a" * 52,
+        name=NASTY,
+        time=events.rfc3339(0),
+        text=f"```\n{NASTY}\n```",
+        reply_to="j" * 52,
+        edited=True,
+        reactions=[events.Reaction(text=NASTY, peers=["a" * 52])],
+        expires=events.rfc3339(1),
+    ),
+    events.Changed(room="r" * 52, id="i" * 52, change="edited", name=NASTY, text=NASTY),
+    events.Changed(room="r" * 52, id="i" * 52, change="deleted", name=NASTY),
+    events.Changed(room="r" * 52, id="i" * 52, change="reaction", name=NASTY, text=NASTY),
+    events.Changed(room="r" * 52, id="i" * 52, change="pinned", name=NASTY, on=False),
+    events.Changed(room="r" * 52, id="i" * 52, change="expired"),
     events.Share(id="s" * 52, name=NASTY, size=5_000, magnet="magnet:?x"),
     events.Peer(peer="p" * 52, name=NASTY, state="connected", via="lan", path="direct"),
     events.Joined(room="r" * 52, name=NASTY, members=[]),

@@ -2,7 +2,18 @@ import msgspec
 import pytest
 
 from p2pchat.core.chain import Accepted, Branch, Fork, ForkProof, Verdict
-from p2pchat.core.entry import DEVICE, MESSAGE, Entry, MessageBody, entry_id, statement
+from p2pchat.core.entry import (
+    DELETE,
+    DEVICE,
+    EDIT,
+    MESSAGE,
+    DeleteBody,
+    EditBody,
+    Entry,
+    MessageBody,
+    entry_id,
+    statement,
+)
 from p2pchat.core.identity import Identity
 from tests.harness.pair import Journal, random_from
 
@@ -170,6 +181,21 @@ def test_a_certificate_of_another_device_is_not_taken(
         random=ann.random,
     )
     assert bob.take([stolen]) is Verdict.BAD
+
+
+def test_what_says_something_of_a_message_may_not_come_without_its_body(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    ann, bob, entries = talk
+    assert isinstance(bob.take(entries), Accepted)
+    epoch = ann.chains.writing_epoch()
+    assert epoch is not None
+    target = entries[-1].id
+    delete = ann._write(DELETE, DeleteBody(target), epoch)
+    assert bob.take([msgspec.structs.replace(delete, body=None)]) is Verdict.BAD
+    assert isinstance(bob.take([delete]), Accepted)
+    edit = ann._write(EDIT, EditBody(target, "x"), epoch)
+    assert isinstance(bob.take([msgspec.structs.replace(edit, body=None)]), Accepted)
 
 
 def test_a_deleted_body_leaves_the_chain_verifiable(

@@ -2,6 +2,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pchat.core.bounds import LIFETIME_S_MAX
 from p2pchat.core.entry import (
     DEVICE,
     MESSAGE,
@@ -65,6 +66,13 @@ def test_unknown_kinds_have_no_body_here() -> None:
     assert decode_body(77, b"\x90") is None
     assert decode_body(DEVICE, b"\x90") is None
     assert decode_body(MESSAGE, msgspec.msgpack.encode(("hi", None))) == MessageBody("hi")
+
+
+def test_a_lifetime_is_within_its_bounds_or_the_message_is_none() -> None:
+    for lifetime_s, whole in ((1, True), (LIFETIME_S_MAX, True), (0, False), (-1, False)):
+        body = decode_body(MESSAGE, msgspec.msgpack.encode(("hi", None, lifetime_s)))
+        assert (body == MessageBody("hi", None, lifetime_s)) == whole
+    assert decode_body(MESSAGE, msgspec.msgpack.encode(("hi", None, LIFETIME_S_MAX + 1))) is None
 
 
 def test_the_signature_is_no_part_of_the_id(journals: tuple[Journal, Journal]) -> None:

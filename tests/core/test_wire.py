@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 from p2pchat.core.chain import Branch, ForkProof
 from p2pchat.core.wire import (
     BadFrame,
+    Bodies,
+    Body,
     Bye,
     Fork,
     Frame,
     Have,
     Heads,
+    Lacking,
     Level,
     Row,
     Run,
@@ -49,6 +52,10 @@ frames = st.one_of(
     ),
     st.builds(Have, _tag, _rows),
     st.builds(Level, _tag, _id),
+    st.builds(Lacking, _tag, st.lists(_id, min_size=1, max_size=5).map(tuple)),
+    st.builds(
+        Bodies, _tag, st.lists(st.builds(Body, _id, st.binary(max_size=50)), max_size=5).map(tuple)
+    ),
     st.builds(Fork, _tag, st.builds(ForkProof, _branch, _branch)),
     st.builds(
         Signal,
@@ -88,6 +95,11 @@ def test_types_of_the_future_are_skipped() -> None:
         [19, bytes(16), [], [], bytes(64), False],
         [19, bytes(16), [b"a"], [b"a", b"b"], bytes(64), False],
         [19, bytes(16), [b"a"], [b"a"], bytes(63), False],
+        [28, bytes(16), []],
+        [28, bytes(16), [bytes(32)] * 65],
+        [28, bytes(16), [bytes(31)]],
+        [29, bytes(16), [[bytes(32)]]],
+        [29, bytes(16), [[bytes(32), bytes(70_000)]]],
         [32, bytes(16), "neither", bytes(20), "sdp"],
         [32, bytes(16), "offer", bytes(21), "sdp"],
         [32, bytes(16), "offer", bytes(20), 8_193 * "x"],

@@ -1,5 +1,7 @@
 """What was written here last is known without the disk, or not at all."""
 
+import msgspec
+
 from p2pchat.core.entry import Entry, Header
 from p2pchat.node import recent
 from p2pchat.node.recent import Recent
@@ -9,7 +11,7 @@ _CHAIN = b"c" * 16
 
 def _entry(seq: int, chain: bytes = _CHAIN) -> Entry:
     header = Header(1, b"r" * 32, b"d" * 32, b"i" * 8, seq, b"p" * 32, (), 0, 3, b"", 0, b"h" * 32)
-    return Entry(chain + seq.to_bytes(16, "big"), chain, header, b"", b"", b"s")
+    return Entry(chain + seq.to_bytes(16, "big"), chain, header, b"", None, b"s")
 
 
 def test_entries_are_known_by_id_and_by_place() -> None:
@@ -30,6 +32,12 @@ def test_a_range_that_is_not_all_here_is_none() -> None:
     assert kept.between(_CHAIN, 3, 6) is None
     assert kept.between(b"d" * 16, 2, 4) is None
     assert kept.between(_CHAIN, 0, 1 << 62) is None
+
+
+def test_no_text_is_kept() -> None:
+    kept, entry = Recent(), _entry(0)
+    kept.add([msgspec.structs.replace(entry, body=b"a blunder")])
+    assert kept.entry(entry.id) == entry
 
 
 def test_the_oldest_are_forgotten() -> None:

@@ -119,6 +119,26 @@ async def test_what_the_other_writes_is_shown_once_it_is_on_disk(
         assert await near.history("your*") == await far.history("your*") == ["hello yourself"]
 
 
+async def test_an_entry_whose_key_comes_after_a_restart_is_read_all_the_same(
+    tmp_path: Path, ann: Identity, bob: Identity
+) -> None:
+    async with (
+        _desk(tmp_path / "ann", ann, bob) as lost,
+        _desk(tmp_path / "bob", bob, ann) as far,
+        _desk(tmp_path / "again", ann, bob) as restored,
+    ):
+        await lost.say("before")
+        await far.take(lost.committed[0])
+        await far.say("after one")
+        await far.say("after two")
+        for entries in far.committed[-2:]:
+            await restored.take(entries)
+        await restored.rooms.load()
+        await restored.take(lost.committed[0])
+        assert sorted(restored.texts) == ["after one", "after two", "before"]
+        assert await restored.history("after") == ["after one", "after two"]
+
+
 async def test_an_entry_whose_key_comes_later_is_shown_when_it_does(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from p2pchat.core.entry import MESSAGE, MessageBody
+from p2pchat import events
+from p2pchat.core.entry import MESSAGE, DeleteBody, MessageBody
 from p2pchat.core.identity import Identity
 from p2pchat.node import words as module
 from p2pchat.node.rooms import Rooms
 from p2pchat.store import search
 from p2pchat.store.database import Database
+from signaling.tasks import owned_tasks
+from tests.node.desk import open_desk
 from tests.node.people import WAIT_S
 
 _KEY = bytes(32)
@@ -136,3 +139,40 @@ async def test_a_full_disk_ends_neither_the_task_nor_later_indexing(
         async with asyncio.timeout(WAIT_S):
             while await writer.found() < 201:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_how_long_a_message_lives_is_read_behind_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    # Where it is shown it is known to be fleeting, and waits for no quiet.
+    monkeypatch.setattr(module, "_QUIET_S", 60.0 if heard else 0.01)
+    ann, bob = (Identity.create(name, os.urandom) for name in ("Ann", "Bob"))
+    async with (
+        open_desk(tmp_path / "ann", ann, bob) as near,
+        open_desk(tmp_path / "bob", bob, ann) as far,
+        owned_tasks() as tasks,
+    ):
+        far.rooms.heard = lambda: heard
+        tasks.create_task(far.rooms.words.run())
+        tasks.create_task(far.rooms.talk.watch())
+        await near.say("for ever")
+        entry = await near.say("for a second", 1)
+        for entries in near.committed:
+            await far.take(entries)
+        assert (await far.bodies())[entry.id] is not None
+        far.now = near.now + 2
+        assert await far.texts() == ["for ever"], "it is not shown even before it is swept"
+        async with asyncio.timeout(WAIT_S):
+            while (await far.bodies())[entry.id] is not None:
+                await asyncio.sleep(0.01)
+
+
+async def test_what_no_version_can_read_takes_no_place_in_a_listing(tmp_path: Path) -> None:
+    ann, bob = (Identity.create(name, os.urandom) for name in ("Ann", "Bob"))
+    async with open_desk(tmp_path / "ann", ann, bob) as desk:
+        await desk.say("hello")
+        await desk.write(MESSAGE, DeleteBody(b"no text"))
+        await desk.rooms.words.complete()
+        found = await desk.rooms.history(desk.room, last=1, since_s=None, kinds=(MESSAGE,))
+        assert [one.text for one in found if isinstance(one, events.Message)] == ["hello"]

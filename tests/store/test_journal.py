@@ -23,7 +23,7 @@ def add(tx: Connection, *entries: Entry) -> None:
 
 def known(tx: Connection) -> list[bytes]:
     """All ids of the room, in their own order."""
-    return journal.between(tx, ROOM, bytes(32), b"\xff" * 32, 99)
+    return journal.between(tx, ROOM, bytes(32), b"\xff" * 32, MESSAGE, 99)
 
 
 def texts(entries: list[Entry]) -> list[bytes | None]:
@@ -42,8 +42,8 @@ async def test_entries_come_back_as_they_went_in(database: Database) -> None:
     assert await database.read(lambda tx: journal.entry(tx, entries[1].id)) == entries[1]
     assert await database.read(lambda tx: journal.of_kind(tx, ROOM, DEVICE)) == entries[:1]
     assert await database.read(
-        lambda tx: journal.between(tx, ROOM, bytes(32), b"\xff" * 32, 9)
-    ) == sorted(e.id for e in entries)
+        lambda tx: journal.between(tx, ROOM, bytes(32), b"\xff" * 32, MESSAGE, 9)
+    ) == sorted(e.id for e in entries[1:])
 
 
 async def test_an_entry_that_is_not_there_is_unknown(database: Database) -> None:
@@ -93,7 +93,7 @@ async def test_what_does_not_continue_its_chain_is_refused(database: Database, w
     assert raised.value.code == "internal"
     assert await database.read(lambda tx: journal.count(tx, ROOM)) == 1
     assert await database.read(
-        lambda tx: journal.between(tx, ROOM, bytes(32), b"\xff" * 32, 9)
+        lambda tx: journal.between(tx, ROOM, bytes(32), b"\xff" * 32, MESSAGE, 9)
     ) == [first.id]
 
 
@@ -300,3 +300,14 @@ async def test_what_hidden_devices_wrote_is_left_out_of_the_newest(database: Dat
     assert await database.read(tail) == [bob.device, bob.device]
     assert await database.read(lambda tx: tail(tx, bob.device)) == [alice.device, cat.device]
     assert await database.read(lambda tx: tail(tx, bob.device, cat.device)) == [alice.device]
+
+
+async def test_places_are_those_of_the_order(database: Database) -> None:
+    alice = Author(b"A")
+
+    def work(tx: Connection) -> None:
+        entry = alice.write(at_s=10)
+        journal.insert(tx, [entry])
+        assert journal.places(tx, [entry.id, b"?" * 32]) == {entry.id: entry.header.time}
+
+    await database.write(work)

@@ -174,3 +174,65 @@ async def test_what_a_hidden_device_wrote_is_not_found(database: Database) -> No
     assert await database.read(find) == 2
     assert await database.read(lambda tx: find(tx, b"somebody else")) == 2
     assert await database.read(lambda tx: find(tx, Author(b"A").device)) == 0
+
+
+async def test_a_text_that_is_replaced_or_forgotten_is_found_no_more_and_lies_in_no_page(
+    database: Database,
+) -> None:
+    entry = Author(b"A").write(b"an indiscretion")
+
+    async def traces(word: bytes) -> bool:
+        rows = await database.read(
+            lambda tx: tx.execute(
+                "SELECT block FROM words_data UNION ALL SELECT c0 FROM words_content"
+            ).fetchall()
+        )
+        return any(
+            word in (row[0].encode() if isinstance(row[0], str) else bytes(row[0])) for row in rows
+        )
+
+    def arrive(tx: Connection) -> None:
+        journal.insert(tx, [entry])
+        ((number, one),) = search.missing(tx, 9)
+        search.keep(tx, [(number, ROOM, _text(one))], [])
+
+    await database.write(arrive)
+    assert await traces(b"indiscretion")
+    await database.write(lambda tx: search.put(tx, entry, "a calamity"))
+    assert not await traces(b"indiscretion")
+    assert await _found(database, "indiscretion") == []
+    assert await _found(database, "calamity") == [0]
+    for _ in range(2):
+        await database.write(lambda tx: search.forget(tx, entry.id))
+    await database.write(lambda tx: search.forget(tx, b"?" * 32))
+    assert not await traces(b"calamity")
+    assert await _found(database, "calamity") == []
+
+
+async def test_whoever_comes_behind_leaves_what_was_put(database: Database) -> None:
+    entry = Author(b"A").write(b"first")
+
+    def race(tx: Connection) -> None:
+        journal.insert(tx, [entry])
+        ((number, one),) = search.missing(tx, 9)
+        search.put(tx, one, "second")
+        search.keep(tx, [(number, ROOM, "first")], [])
+
+    await database.write(race)
+    assert await _found(database, "first") == []
+    assert await _found(database, "second") == [0]
+    assert await database.read(lambda tx: search.missing(tx, 9)) == []
+
+
+async def test_what_was_put_waits_for_no_key(database: Database) -> None:
+    entry = Author(b"A").write(b"sealed")
+
+    def work(tx: Connection) -> None:
+        journal.insert(tx, [entry])
+        search.keep(tx, [], search.missing(tx, 9))
+        search.put(tx, entry, "opened")
+        rooms.add_epoch(tx, ROOM, b"e" * 32, b"key")
+
+    await database.write(work)
+    assert await database.read(lambda tx: search.missing(tx, 9)) == []
+    assert await _found(database, "opened") == [0]

@@ -19,10 +19,13 @@ from p2pchat.core.identity import Identity, direct_room, id_text, mac
 from p2pchat.core.invite import app_bytes
 from p2pchat.core.timeline import Node
 from p2pchat.core.wire import (
+    Bodies,
+    Body,
     Bye,
     Fork,
     Have,
     Heads,
+    Lacking,
     Level,
     Row,
     Run,
@@ -88,6 +91,8 @@ def make() -> dict[str, Any]:
         "run": Run(tag, (last.raw,), (last.body,), last.signature, pushed=True),
         "have": Have(tag, (row,)),
         "fork": Fork(tag, proof),
+        "lacking": Lacking(tag, (last.id,)),
+        "bodies": Bodies(tag, (Body(last.id, last.body or b""),)),
         "level": Level(tag, journal.chains.digest()),
         "signal": Signal(tag, "offer", bytes(20), "v=0\r\n"),
         "swarm": Swarm(tag, 6881, complete=True, reply=False),

@@ -1,0 +1,209 @@
+"""Brings new entries of one room into what the store keeps of talk, within the transaction that
+brings them, so that no moment shows half of it.
+
+What amendments mean is `core.talk`'s to say; here it is carried out, and bodies that must go are
+gone when the transaction ends. Of messages it reads only those that something was said of: the rest
+is read behind the journal (`node.words`), since a commit has no time for it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from p2pchat.core.chain import Chains
+from p2pchat.core.entry import DELETE, EDIT, MESSAGE, SHARE, Entry, MessageBody
+from p2pchat.core.identity import Certificate, id_text
+from p2pchat.core.talk import (
+    AMENDING,
+    Amendment,
+    amendment,
+    may_delete,
+    may_edit,
+)
+from p2pchat.events import Changed
+from p2pchat.node.reading import Admins, current, person_of, read_of, text_of
+from p2pchat.store import amendments, expiring, lacking, late, search
+from p2pchat.store.database import Connection
+
+__all__ = ["TALK", "Fold"]
+
+TALK = (MESSAGE, *AMENDING)
+"""Kinds that it takes."""
+_DECIDING = (EDIT, DELETE)
+"""Kinds that change what a message says, and what of it is on disk."""
+_PAGE = 2_000
+"""Entries taken at once of those whose key has come."""
+_SHOWN_LATE = 4_096
+"""Entries told of when their key has come; the rest is seen with the next `log`."""
+_WHAT = ("edited", "deleted", "reaction", "pinned")
+
+
+class Fold:
+    """Brings entries of one room into what the store keeps of talk; lives in one transaction."""
+
+    def __init__(self, tx: Connection, chains: Chains, admins: Admins, now_ms: int) -> None:
+        self._tx = tx
+        self._chains = chains
+        self._admins = admins
+        self._now_ms = now_ms
+        self._fresh: dict[bytes, Entry] = {}
+        self._targets: set[bytes] = set()
+        self._amendments: list[tuple[Entry, Amendment]] = []
+        self.changes: list[tuple[Changed, Certificate]] = []
+        """what was done to messages that were here before, and by which device"""
+        self.hurried = False
+        """whether a message came that will disappear"""
+
+    def take(
+        self, entries: Iterable[Entry], lives: Mapping[bytes, int] = MappingProxyType({})
+    ) -> None:
+        """Entries that are in the journal, and new. `lives`: lifetimes known, in seconds."""
+        sealed: list[Entry] = []
+        for entry in entries:
+            kind = entry.header.kind
+            if kind not in TALK and kind != SHARE:
+                continue
+            if entry.body is not None and entry.header.epoch not in self._chains.epochs:
+                sealed.append(entry)
+            elif kind == MESSAGE:
+                self._fresh[entry.id] = entry
+                if entry.body is None:
+                    self._targets.add(entry.id)
+                elif entry.id in lives:
+                    expiring.add(self._tx, entry.id, lives[entry.id])
+                    self.hurried = True
+            elif kind != SHARE:
+                self._take_amendment(entry)
+        if sealed:
+            late.add(self._tx, sealed)
+
+    def open(self, epoch: bytes) -> list[Entry]:
+        """Take what waited for the key of this epoch; answers the first of it."""
+        shown: list[Entry] = []
+        while found := late.take(self._tx, self._chains.room, epoch, _PAGE):
+            self.take(found)
+            self.settle()
+            shown += found[: max(0, _SHOWN_LATE - len(shown))]
+        return shown
+
+    def leave(self, entries: Sequence[Entry]) -> None:
+        """These are about to leave the journal, and the index with it; then settle."""
+        for entry in entries:
+            expiring.forget(self._tx, entry.id)
+            lacking.forget(self._tx, entry.id)
+        for entry in entries:
+            self._leave_amendment(entry)
+
+    def _leave_amendment(self, entry: Entry) -> None:
+        if entry.header.kind not in AMENDING:
+            return
+        target = amendments.take_back(self._tx, entry.id)
+        if target is None:
+            return
+        self._targets.add(target)
+        if entry.header.kind == DELETE:
+            # What it took may be had from members who never heard of it.
+            named = amendments.naming(self._tx, self._chains.room, [target]).get(target, [])
+            amendments.missed(self._tx, [target, *(one.id for one in named if one.kind == EDIT)])
+
+    def fill(self, entries: Sequence[Entry]) -> None:
+        """Entries that were here without their bodies have them now."""
+        for entry in entries:
+            if entry.header.kind == MESSAGE:
+                amendments.hide(self._tx, entry.id, hidden=False)
+                # Whoever reads behind the journal has passed it by.
+                self._targets.add(entry.id)
+        self.take(entries)
+        self.settle()
+
+    def move(self, ids: Sequence[bytes]) -> None:
+        """The order has moved these entries."""
+        if not ids:
+            return
+        expiring.move(self._tx, ids)
+        self._targets |= amendments.edited_by(self._tx, ids)
+
+    def _take_amendment(self, entry: Entry) -> None:
+        kind, person = entry.header.kind, person_of(self._chains, entry)
+        if entry.body is None:
+            lacking.add(self._tx, self._chains.room, entry.id)
+            return
+        one = amendment(entry.id, person, kind, self._chains.read(entry))
+        if one is None:
+            return
+        if kind in _DECIDING:
+            self._targets.add(one.target)
+        self._amendments.append((entry, one))
+        many = amendments.add(self._tx, self._chains.room, one, entry.header.time)
+        if kind == EDIT:
+            amendments.drop(self._tx, many)
+
+    def settle(self) -> None:
+        """Carry out what all that was taken has come to."""
+        fresh, targets, said = self._fresh, self._targets, self._amendments
+        self._fresh, self._targets, self._amendments = {}, set(), []
+        ids = list(targets | fresh.keys())
+        if not ids and not said:
+            return
+        named = amendments.naming(self._tx, self._chains.room, ids)
+        gone = amendments.dropped(self._tx, ids)
+        decided = {id_ for id_, some in named.items() if any(one.kind in _DECIDING for one in some)}
+        touched = targets | decided | gone
+        known = {one.target for _, one in said} | touched
+        here = {**amendments.entries(self._tx, list(known - fresh.keys())), **fresh}
+        for id_ in sorted(touched):
+            entry = here.get(id_)
+            if entry is not None and self._is_message(entry):
+                self._settle(entry, named.get(id_, ()), gone=id_ in gone)
+        for entry, one in said:
+            target = here.get(one.target)
+            if target is not None and one.target not in fresh and self._is_message(target):
+                self._tell(entry, one, person_of(self._chains, target))
+
+    def _is_message(self, entry: Entry) -> bool:
+        return entry.header.room == self._chains.room and entry.header.kind == MESSAGE
+
+    def _settle(self, entry: Entry, named: Iterable[Amendment], *, gone: bool) -> None:
+        tx, body = self._tx, self._chains.read(entry)
+        amended = read_of(self._chains, entry, named, self._admins)
+        deleted = amended.deleted_by is not None
+        if not deleted and not gone and isinstance(body, MessageBody) and body.lifetime_s:
+            gone = expiring.add(tx, entry.id, body.lifetime_s) <= self._now_ms
+            self.hurried = True
+        edit = current(tx, [amended]).get(amended)
+        text = text_of(self._chains, entry) and text_of(self._chains, edit or entry)
+        kept = not deleted and not gone and text is not None
+        if kept and text is not None:
+            search.put(tx, entry, text)
+        else:
+            search.forget(tx, entry.id)
+        if deleted or gone:
+            lacking.forget(tx, entry.id)
+            amendments.drop(tx, [entry.id, *amended.edits])
+            expiring.forget(tx, entry.id)
+        else:
+            for id_, one in amendments.entries(tx, [entry.id, *amended.edits]).items():
+                if one.body is None:
+                    lacking.add(tx, self._chains.room, id_)
+        amendments.hide(tx, entry.id, hidden=not deleted and not kept)
+
+    def _tell(self, entry: Entry, one: Amendment, author: bytes) -> None:
+        if one.kind == EDIT and not may_edit(one.person, author):
+            return
+        if one.kind == DELETE and not may_delete(
+            one.person, author, self._admins(self._chains.room)
+        ):
+            return
+        change = Changed(
+            room=id_text(self._chains.room),
+            id=id_text(one.target),
+            change=_WHAT[AMENDING.index(one.kind)],  # type: ignore[arg-type]
+            peer=id_text(one.person),
+            text=text_of(self._chains, entry) if one.kind == EDIT else one.text,
+            on=one.on,
+        )
+        self.changes.append((change, self._chains.certificates[entry.header.device]))
+
+    def expire(self, ids: Iterable[bytes]) -> None:
+        """The hour of these messages has come."""
+        self._targets.update(ids)
+        self.settle()

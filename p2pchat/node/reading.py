@@ -1,0 +1,131 @@
+"""How a message reads now: what the store keeps of its amendments, put together.
+
+Knows one transaction to read in; what it all means is `core.talk`'s to say.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from p2pchat.core.bounds import TEXT_BYTES_MAX
+from p2pchat.core.chain import Chains
+from p2pchat.core.clock import seconds
+from p2pchat.core.entry import MESSAGE, EditBody, Entry, MessageBody
+from p2pchat.core.identity import id_text
+from p2pchat.core.talk import (
+    Amended,
+    Amendment,
+    expiry,
+    pinned,
+    read,
+)
+from p2pchat.events import Message, Reaction, rfc3339
+from p2pchat.store import amendments, journal
+from p2pchat.store.database import Connection
+
+__all__ = ["Admins", "Reading", "current", "message", "person_of", "read_of", "readings", "text_of"]
+
+_YEAR_9999_MS = 253_370_764_800_000
+Admins = Callable[[bytes], Collection[bytes]]
+"""People who may delete what others wrote in a room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a message reads now, beside what its own entry says."""
+
+    amended: Amended
+    edit: Entry | None
+    """whose text it has"""
+    pinned: bool
+    place: int
+    """in the order: what its lifetime counts from"""
+    gone: bool
+    """whether its body was dropped"""
+
+
+def readings(
+    tx: Connection, chains: Chains, entries: Iterable[Entry], admins: Admins
+) -> dict[bytes, Reading]:
+    """How those of a room's entries read that are messages."""
+    messages = [entry for entry in entries if entry.header.kind == MESSAGE]
+    ids = [entry.id for entry in messages]
+    places = journal.places(tx, ids)
+    gone = amendments.dropped(tx, ids)
+    # As a rule nothing was said of them.
+    said = list(amendments.named(tx, chains.room, ids))
+    named = amendments.naming(tx, chains.room, said)
+    pins = set(pinned(amendments.pins(tx, chains.room))) if said else set()
+    amended = {
+        entry.id: read_of(chains, entry, named.get(entry.id, ()), admins) for entry in messages
+    }
+    edits = current(tx, amended.values())
+    return {
+        id_: Reading(one, edits.get(one), id_ in pins, places[id_], id_ in gone)
+        for id_, one in amended.items()
+        if id_ in places
+    }
+
+
+def current(tx: Connection, found: Iterable[Amended]) -> dict[Amended, Entry]:
+    """The edit whose text each has that has one: the last whose body is here."""
+    with_edits = [one for one in found if one.edits and one.deleted_by is None]
+    edits = amendments.entries(tx, [id_ for one in with_edits for id_ in one.edits])
+    here = {
+        one: [edits[id_] for id_ in one.edits if id_ in edits and edits[id_].body is not None]
+        for one in with_edits
+    }
+    return {one: some[-1] for one, some in here.items() if some}
+
+
+def person_of(chains: Chains, entry: Entry) -> bytes:
+    certificate = chains.certificates.get(entry.header.device)
+    return certificate.person if certificate else b""
+
+
+def read_of(chains: Chains, entry: Entry, named: Iterable[Amendment], admins: Admins) -> Amended:
+    return read(person_of(chains, entry), named, admins(chains.room))
+
+
+def text_of(chains: Chains, entry: Entry | None) -> str | None:
+    """What a message or an edit says, if it can be read and is no longer than it may be."""
+    match chains.read(entry) if entry is not None else None:
+        case MessageBody(text) | EditBody(_, text) if len(text.encode()) <= TEXT_BYTES_MAX:
+            return text
+    return None
+
+
+def message(chains: Chains, entry: Entry, reading: Reading | None, now_ms: int) -> Message | None:
+    """A message as it reads now; None if there is nothing to read."""
+    certificate, body = chains.certificates.get(entry.header.device), chains.read(entry)
+    amended = reading.amended if reading is not None else Amended()
+    edit = reading.edit if reading is not None else None
+    end_ms = None
+    if reading is not None and isinstance(body, MessageBody) and body.lifetime_s is not None:
+        end_ms = expiry(reading.place, body.lifetime_s)
+    deleted = amended.deleted_by is not None
+    first = text_of(chains, entry)
+    # Without its own body nobody knows how long it may be shown, whatever an edit says.
+    text = "" if deleted else first and text_of(chains, edit or entry)
+    over = (end_ms is not None and end_ms <= now_ms) or (reading is not None and reading.gone)
+    if certificate is None or text is None or (over and not deleted):
+        return None
+    answered = body.reply_to if isinstance(body, MessageBody) else None
+    ends = end_ms is not None and end_ms < _YEAR_9999_MS
+    return Message(
+        room=id_text(chains.room),
+        id=id_text(entry.id),
+        author=id_text(certificate.person),
+        name=certificate.safe_name(),
+        time=rfc3339(seconds(entry.header.time)),
+        text=text,
+        reply_to=id_text(answered) if answered and len(answered) == 32 else None,
+        edited=edit is not None,
+        deleted=deleted,
+        pinned=reading is not None and reading.pinned and not deleted,
+        reactions=[
+            Reaction(text=one.text, peers=[id_text(person) for person in one.people])
+            for one in amended.reactions
+        ]
+        or None,
+        expires=rfc3339(end_ms / 1000) if end_ms is not None and ends else None,
+    )
