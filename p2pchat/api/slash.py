@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("WORDS", 'messages with these words; hol* is a beginning, "a b" a phrase'),
     "reply": ("ID TEXT", "answer a message"),
     "edit": ("ID TEXT", "give a message of yours another text"),
-    "delete": ("ID", "delete a message of yours, with everybody"),
+    "delete": ("ID", "delete a message, with everybody"),
     "react": ("ID EMOJI", "react to a message; again takes it back"),
     "pin": ("ID", "pin a message for all"),
     "unpin": ("ID", "unpin it"),

@@ -10,7 +10,7 @@ COMMANDS = {
     "reply": ("invite", "Hand in the reply that a friend pasted back."),
     "send": ("messages", "Write a message."),
     "edit": ("messages", "Give a message of yours another text."),
-    "delete": ("messages", "Delete a message of yours, with everybody."),
+    "delete": ("messages", "Delete a message, with everybody."),
     "react": ("messages", "React to a message, or take it back."),
     "pin": ("messages", "Pin a message, or list what is pinned."),
     "log": ("messages", "Read messages."),

@@ -170,6 +170,17 @@ class Membership:
         standing = self.members.get(person)
         return standing is not None and standing.role == ADMIN
 
+    @property
+    def moderators(self) -> frozenset[bytes]:
+        """Whose deletes of what others wrote count: admins, and those gone who were to the last.
+
+        By all acts, not by those that a delete has seen: so it is the same whatever came first,
+        leaving brings nothing back, and who is no admin any more has no delete left that counts.
+        """
+        judged = self._judge()
+        last = {person for person in judged.about if _was_admin(judged, person)}
+        return frozenset(last | {person for person in self._members if self.is_admin(person)})
+
     def may_admit(self, person: bytes) -> bool:
         """Whether `person` may let somebody in."""
         return person in self.members and (
@@ -491,6 +502,15 @@ def _with_admin(judged: _Judged) -> dict[bytes, Standing]:
         person = min(members, key=judged.seniority)
         members[person] = Standing(ADMIN, members[person].depth, members[person].admission)
     return members
+
+
+def _was_admin(judged: _Judged, person: bytes) -> bool:
+    """Whether the newest that counts of what was said of somebody's role is: admin."""
+    acts = [
+        placed for placed in judged.about[person] if judged.counts[placed.id] and not _ends(placed)
+    ]
+    newest = [one for one in acts if not any(judged.has_seen(other, one) for other in acts)]
+    return bool(newest) and all(_role(placed) == ADMIN for placed in newest)
 
 
 def _setting(judged: _Judged, key: str, view: int) -> str | None:

@@ -101,9 +101,27 @@ class Fold:
             return
         self._targets.add(target)
         if entry.header.kind == DELETE:
-            # What it took may be had from members who never heard of it.
-            named = amendments.naming(self._tx, self._chains.room, [target]).get(target, [])
-            amendments.missed(self._tx, [target, *(one.id for one in named if one.kind == EDIT)])
+            self._take_back(target)
+
+    def _take_back(self, target: bytes) -> None:
+        """What a delete took may be had from members who never heard of it."""
+        named = amendments.naming(self._tx, self._chains.room, [target]).get(target, [])
+        amendments.missed(self._tx, [target, *(one.id for one in named if one.kind == EDIT)])
+
+    def judge(self) -> None:
+        """Who may delete what others wrote may have changed."""
+        tx = self._tx
+        deletes = amendments.deletes(tx, self._chains.room)
+        gone = amendments.dropped(tx, list(deletes))
+        admins = self._admins(self._chains.room)
+        for id_, entry in amendments.entries(tx, list(deletes)).items():
+            author = person_of(self._chains, entry)
+            counts = any(may_delete(person, author, admins) for person in deletes[id_])
+            if counts != (id_ in gone):
+                self._targets.add(id_)
+            if not counts and id_ in gone:
+                self._take_back(id_)
+        self.settle()
 
     def fill(self, entries: Sequence[Entry]) -> None:
         """Entries that were here without their bodies have them now."""

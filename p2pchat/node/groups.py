@@ -37,7 +37,9 @@ class Groups:
         self._random = random
         self.changed: Callable[[Group, bool], None] = lambda group, contested: None
         """Hears of rooms whose acts moved, and whether there are contested ones to show."""
+        self._moderators: dict[bytes, frozenset[bytes]] = {}
         rooms.judge = self._judge
+        rooms.talk.admins = self._may_moderate
 
     async def load(self) -> None:
         """Do what an earlier run had not come to."""
@@ -79,6 +81,10 @@ class Groups:
             await self._judge(group)
         return entry
 
+    def _may_moderate(self, room: bytes) -> frozenset[bytes]:
+        # Kept, since the store's threads ask, while acts come in ours.
+        return self._moderators.get(room, frozenset())
+
     # -- judging -------------------------------------------------------------------------------
 
     async def _judge(self, group: Group) -> None:
@@ -92,6 +98,10 @@ class Groups:
                 cut = partial(self._cut, group, chain=chain, limit=limit, certificate=certificate)
                 group.shorten(chain, await self._database.write(cut))
             await self._put_back(group)
+        moderators = group.membership.moderators
+        if moderators != self._moderators.get(room):
+            self._moderators[room] = moderators
+            await self._database.write(lambda tx: self._rooms.talk.fold(tx, group).judge())
         after = len(await self._database.read(lambda tx: withheld.acts(tx, room)))
         self.changed(group, after > before)
 

@@ -1,8 +1,8 @@
 """The newest entries that were written here, in memory.
 
 Whoever has sent something asks of it again at once, and so does the peer's acknowledgement: each
-would be a turn of the store's thread, which costs about as much as the network. Without bodies: what
-is deleted shall be nowhere. It knows no disk.
+would be a turn of the store's thread, which costs about as much as the network. Without bodies:
+what is deleted shall be nowhere. It knows no disk.
 """
 
 from collections import OrderedDict

@@ -110,16 +110,20 @@ class Room:
         return await self._shown(target)
 
     async def delete(self, message_id: str) -> events.Message:
-        """Delete a message of ours here and with every honest member; answers what remains.
+        """Delete a message here and with every honest member; answers what remains.
+
+        One of ours; in a room of many, where we are an admin, anybody's.
 
         Raises errors.BadInput `entry-unknown`; errors.Refused: `not-yours`, `message-deleted`.
         """
         target, shown = await self._found(message_id)
         if not self._rooms.may_delete(target):
+            many = isinstance(self._rooms.get(self.key), Group)
             raise errors.Refused(
                 "not-yours",
-                f"that message is of {printable(shown.name)}: only its author may delete it",
-                "ask its author to",
+                f"that message is of {printable(shown.name)}: only its author may delete it"
+                + (", or an admin of the room" if many else ""),
+                "ask an admin to" if many else "ask its author to",
             )
         await self._node.write(self.key, DELETE, DeleteBody(target.id))
         return await self._shown(target)

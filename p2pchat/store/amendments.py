@@ -13,6 +13,7 @@ from p2pchat.store.database import Connection
 
 __all__ = [
     "add",
+    "deletes",
     "drop",
     "dropped",
     "edited_by",
@@ -77,6 +78,18 @@ def named(tx: Connection, room: bytes, ids: Sequence[bytes]) -> set[bytes]:
             (*part, room),
         )
     }
+
+
+def deletes(tx: Connection, room: bytes) -> dict[bytes, set[bytes]]:
+    """Message that is here -> people who delete it."""
+    found: dict[bytes, set[bytes]] = {}
+    for target, person in tx.execute(
+        "SELECT a.target, a.person FROM amendments AS a JOIN entries ON entries.id = a.target"
+        " WHERE a.room = ? AND a.kind = ?",
+        (room, DELETE),
+    ):
+        found.setdefault(target, set()).add(person)
+    return found
 
 
 def pins(tx: Connection, room: bytes) -> list[tuple[bytes, bool]]:

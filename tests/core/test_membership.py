@@ -286,6 +286,26 @@ def test_when_the_founder_leaves_the_most_senior_member_is_admin() -> None:
     assert world.members() == {"bob"}
 
 
+def test_who_was_an_admin_to_the_last_moderates_still_and_who_was_demoted_does_not() -> None:
+    world = crew("ann", "bob", "carol", "dave", "eve", admins="bob carol dave")
+    ann, bob, carol, dave, eve = world.people
+    assert world.fold().moderators == {one.key for one in (ann, bob, carol, dave)}
+    bob.does(Leave(()))
+    ann.removes(carol)
+    world.all_meet()
+    ann.makes(dave, MEMBER)
+    world.all_meet()
+    assert world.fold().moderators == {one.key for one in (ann, bob, carol)}
+    eve.makes(eve, ADMIN)
+    world.all_meet()
+    ann.admits(bob)
+    assert world.fold().moderators == {one.key for one in (ann, carol)}
+    ann.does(Leave(()))
+    assert world.members() == {"bob", "dave", "eve"}
+    (left,) = [one for one in (bob, dave, eve) if world.fold().is_admin(one.key)]
+    assert world.fold().moderators == {one.key for one in (ann, carol, left)}
+
+
 def test_leaving_holds_even_if_it_happens_while_being_removed() -> None:
     world = crew("ann", "bob")
     ann, bob = world.people

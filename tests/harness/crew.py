@@ -257,6 +257,12 @@ class Crew:
             while not await (await self[member].room()).requests():
                 await asyncio.sleep(0.01)
 
+    async def reads(self, sailor: Sailor, texts: list[str], limit_s: float = 20.0) -> None:
+        """Until `sailor` reads these: bodies that were missing come after the entries."""
+        async with asyncio.timeout(limit_s):
+            while await sailor.texts() != texts:
+                await asyncio.sleep(0.01)
+
     def level(self, *names: str) -> bool:
         """Whether all links between these have nothing left to say, as both ends see it."""
         wanted = {self[name].person for name in names or self.all}

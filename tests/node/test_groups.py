@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from p2pchat import errors, events
+from p2pchat.core.entry import DELETE, DeleteBody
 from p2pchat.core.membership import Membership
 from p2pchat.store import groups as table
-from tests.harness.crew import Crew
+from p2pchat.store.database import Connection
+from tests.harness.crew import Crew, Sailor
 
 
 async def test_a_newcomer_reads_what_was_said_before_and_writes(tmp_path: Path) -> None:
@@ -275,3 +277,161 @@ def _agreed(crew: Crew, room: bytes) -> bool:
         else sailor.person not in sailor.group(room).members
         for sailor in crew.all.values()
     )
+
+
+# -- what is said of messages ---------------------------------------------------------------------
+
+
+async def _trio(crew: Crew) -> None:
+    await crew.found("ann")
+    await crew.bring("ann", "bob", "carol")
+    await crew.link_all()
+    await crew.settle()
+
+
+async def _bodies(sailor: Sailor) -> int:
+    """How many bodies of messages and edits are on its disk."""
+
+    def read(tx: Connection) -> int:
+        query = "SELECT count(*) FROM entries WHERE kind IN (0, 3, 5) AND body IS NOT NULL"
+        return int(tx.execute(query).fetchone()[0])
+
+    return await sailor.node._database.read(read)
+
+
+async def _deleted(sailor: Sailor) -> list[bool]:
+    return [message.deleted async for message in (await sailor.room()).history(last=None)]
+
+
+async def _found(sailor: Sailor, word: str) -> list[str]:
+    return [one.text async for one in (await sailor.room()).history(last=None, search=word)]
+
+
+async def test_edits_reactions_pins_and_deletes_reach_all_members(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        await _trio(crew)
+        ann, bob, carol = [await crew[name].room() for name in ("ann", "bob", "carol")]
+        first, second = await ann.send("an apple"), await bob.send("a blunder")
+        await crew.settle()
+        await crew.cut("ann", "carol")
+        await ann.edit(first.id, "a pear")
+        await carol.react(first.id, "+1")
+        await bob.react(first.id, "+1")
+        await carol.pin(first.id)
+        await bob.delete(second.id)
+        await crew.settle()
+        read = [
+            [message async for message in room.history(last=None)] for room in (ann, bob, carol)
+        ]
+        assert [[one.text for one in some] for some in read] == [["a pear", ""]] * 3
+        for some in read:
+            assert some[0].edited
+            assert some[0].pinned
+            assert [len(one.peers) for one in some[0].reactions or ()] == [2]
+        for sailor in crew.all.values():
+            assert await _found(sailor, "apple") == await _found(sailor, "blunder") == []
+            assert await _found(sailor, "pear") == ["a pear"]
+            assert [one.id for one in await (await sailor.room()).pins()] == [first.id]
+            assert await _bodies(sailor) == 2
+        newcomer = await crew.hire("dave")
+        await crew.bring("bob", "dave")
+        await crew.settle()
+        assert await newcomer.texts() == ["a pear", ""]
+
+
+async def test_an_admin_deletes_what_others_wrote_and_nobody_else_does(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        await _trio(crew)
+        ann, bob, carol = [await crew[name].room() for name in ("ann", "bob", "carol")]
+        mine, spam = await ann.send("mine"), await bob.send("buy this")
+        await crew.settle()
+        with pytest.raises(errors.Refused) as raised:
+            await carol.delete(spam.id)
+        assert raised.value.code == "not-yours"
+        assert "admin" in raised.value.message
+        # Nor does it count when a program of one's own writes it.
+        target = await crew["carol"].node._rooms.find(carol.key, mine.id)
+        await crew["carol"].node.write(carol.key, DELETE, DeleteBody(target))
+        await ann.delete(spam.id)
+        await crew.settle()
+        for sailor in crew.all.values():
+            assert await sailor.texts() == ["mine", ""]
+            assert await _found(sailor, "buy") == []
+            assert await _bodies(sailor) == 1
+
+
+async def test_a_delete_counts_for_as_long_as_its_author_is_admin_or_was_to_the_last(
+    tmp_path: Path,
+) -> None:
+    async with Crew.open(tmp_path, "ann", "bob", "carol", "dave") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "bob", "carol", "dave")
+        await crew.link_all()
+        ann, carol = await crew["ann"].room(), await crew["carol"].room()
+        await ann.set_role("bob", "admin")
+        await ann.set_role("dave", "admin")
+        one, two = await carol.send("one"), await carol.send("two")
+        await crew.settle()
+        await crew.cut_all()
+        # Ann and Bob know of it, Carol and Dave have the bodies still.
+        await (await crew["bob"].room()).delete(one.id)
+        await crew.link("ann", "bob")
+        await crew.settle("ann", "bob")
+        assert await crew["ann"].texts() == ["", "two"]
+        await ann.set_role("bob", "member")
+        await crew.settle("ann", "bob")
+        for name in ("ann", "bob"):
+            assert await _deleted(crew[name]) == [False]
+        await crew.link_all()
+        await crew.settle()
+        for sailor in crew.all.values():
+            await crew.reads(sailor, ["one", "two"])
+            assert await _found(sailor, "one") == ["one"]
+        # One who goes as an admin leaves things as they are.
+        dave = await crew["dave"].room()
+        await dave.delete(two.id)
+        await crew.settle()
+        await dave.leave()
+        await crew.settle("ann", "bob", "carol")
+        for name in ("ann", "bob", "carol"):
+            assert await crew[name].texts() == ["one", ""]
+            assert await _deleted(crew[name]) == [False, True]
+
+
+async def test_what_an_admin_deleted_before_anybody_knew_it_to_be_one_is_deleted_then(
+    tmp_path: Path,
+) -> None:
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        await _trio(crew)
+        message = await (await crew["carol"].room()).send("a word")
+        await crew.settle()
+        target = await crew["bob"].node._rooms.find((await crew["bob"].room()).key, message.id)
+        await crew["bob"].node.write((await crew["bob"].room()).key, DELETE, DeleteBody(target))
+        await crew.settle()
+        assert await crew["carol"].texts() == ["a word"]
+        await (await crew["ann"].room()).set_role("bob", "admin")
+        await crew.settle()
+        for sailor in crew.all.values():
+            assert await sailor.texts() == [""]
+            assert await _bodies(sailor) == 0
+
+
+async def test_what_a_removed_admin_deleted_unseen_is_not_deleted(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "mallory", "bob") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "mallory", "bob")
+        await crew.link_all()
+        await (await crew["ann"].room()).set_role("mallory", "admin")
+        message = await (await crew["bob"].room()).send("evidence")
+        await crew.settle()
+        await crew.cut_all()
+        await (await crew["ann"].room()).remove("mallory")
+        await crew.link("bob", "mallory")
+        await (await crew["mallory"].room()).delete(message.id)
+        await crew.settle("bob", "mallory")
+        assert await crew["bob"].texts() == [""]
+        await crew.link("ann", "bob")
+        await crew.settle("ann", "bob")
+        for name in ("ann", "bob"):
+            await crew.reads(crew[name], ["evidence"])
+            assert await _found(crew[name], "evidence") == ["evidence"]

@@ -41,6 +41,21 @@ async def test_what_names_a_target_comes_in_the_rooms_order(database: Database) 
     await database.write(work)
 
 
+async def test_deletes_are_known_by_messages_that_are_here(database: Database) -> None:
+    alice = Author(b"A")
+
+    def work(tx: Connection) -> None:
+        target = alice.write(b"text")
+        journal.insert(tx, [target])
+        for id_ in (target.id, b"?" * 32):
+            _add(tx, alice, id_, DELETE, 20)
+        _add(tx, alice, target.id, EDIT, 21)
+        assert amendments.deletes(tx, ROOM) == {target.id: {_ANN}}
+        assert amendments.deletes(tx, b"S" * 32) == {}
+
+    await database.write(work)
+
+
 async def test_of_too_many_by_one_the_latest_stay_whatever_came_first(database: Database) -> None:
     def work(tx: Connection) -> None:
         many = AMENDMENTS_BY_ONE + 3
