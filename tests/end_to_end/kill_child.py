@@ -19,6 +19,7 @@ from typing import Any
 
 from p2pchat.core.chain import Accepted, Chains
 from p2pchat.core.entry import MESSAGE, Entry, chain_id, parse_header
+from p2pchat.core.identity import id_text
 from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.timeline import Node as Place
 from p2pchat.core.timeline import Timeline
@@ -35,6 +36,7 @@ _LANES = 4
 _SOUGHT = 20
 _OWN_EVERY = 16
 _WHOLE = 1 << 40
+_WORDS = "SELECT c0 FROM words_content"
 
 
 def _say(*words: object) -> None:
@@ -45,13 +47,22 @@ def _say(*words: object) -> None:
 
 
 async def write(home: str) -> None:
-    """Write messages for ever."""
+    """Write messages for ever, and say things of some."""
     async with Node.open(home, online=False) as node:
         (room,) = await _rooms(node)
 
         async def lane() -> None:
             while True:
                 _say("id", (await room.send(os.urandom(20).hex())).id)
+
+        async def amend() -> None:
+            while True:
+                draft = await room.send(f"draft {os.urandom(20).hex()}")
+                await room.edit(draft.id, f"final {os.urandom(20).hex()}")
+                _say("edited", draft.id)
+                secret = await room.send(f"secret {os.urandom(20).hex()}")
+                await room.delete(secret.id)
+                _say("deleted", secret.id)
 
         async def seek() -> None:
             """Index meanwhile: it must stand being killed as well."""
@@ -62,6 +73,7 @@ async def write(home: str) -> None:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(_LANES):
                 tasks.create_task(lane())
+            tasks.create_task(amend())
             tasks.create_task(seek())
 
 
@@ -187,11 +199,22 @@ async def check(home: str) -> None:
         placed = Timeline(_Nothing()).insert(map(journal.timeline_node, entries))
         assert effs == {node.id: node.eff for node in placed}, "the order is another one"
         shown = [message async for message in room.history(last=None)]
-        assert len(shown) == sum(entry.header.kind == MESSAGE for entry in entries)
+        here = {id_text(one.id) for one in entries if one.header.kind == MESSAGE and one.body}
+        there = {message.id for message in shown if not message.deleted}
+        assert there == here, "what is shown and what has a body differ"
         for message in shown[:: max(1, len(shown) // _SOUGHT)]:
-            assert message.id in await _searched(room, f'"{message.text}"'), "not in the index"
+            if not message.deleted:
+                assert message.id in await _searched(room, f'"{message.text}"'), "not in the index"
+        await _searched(room, "none")
+        words = await node._database.read(lambda tx: tx.execute(_WORDS).fetchall())
+        texts = sorted(message.text for message in shown if not message.deleted)
+        assert texts == sorted(row[0] for row in words), "the index has other texts"
         for message in shown:
             _say("id", message.id)
+            if message.edited:
+                _say("edited", message.id)
+            if message.deleted:
+                _say("deleted", message.id)
 
 
 def _all(tx: Connection, room: bytes) -> tuple[list[Entry], dict[bytes, int]]:

@@ -88,6 +88,7 @@ class Acknowledged:
         self._nodes = nodes
         self._home = str(home)
         self.ids: set[str] = set()
+        self.amended: set[tuple[str, str]] = set()
         self.heads: dict[str, int] = {}
 
     def hear(self, said: list[list[str]]) -> None:
@@ -95,6 +96,8 @@ class Acknowledged:
             match line:
                 case ["id", id_]:
                     self.ids.add(id_)
+                case ["edited" | "deleted" as change, id_]:
+                    self.amended.add((change, id_))
                 case ["have", chain, seq]:
                     self.heads[chain] = max(int(seq), self.heads.get(chain, -1))
 
@@ -103,6 +106,7 @@ class Acknowledged:
         there = Acknowledged(self._nodes, Path(self._home))
         there.hear(self._nodes.run("check", self._home))
         assert not self.ids - there.ids, "acknowledged and gone"
+        assert not self.amended - there.amended, "acknowledged and undone"
         for chain, seq in self.heads.items():
             assert there.heads.get(chain, -1) >= seq, "acknowledged and gone"
         return there.ids
