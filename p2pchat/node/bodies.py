@@ -37,7 +37,10 @@ class Filling:
         self._rooms = rooms
 
     async def ask(self, link: Asked, room: bytes) -> None:
-        """The two are level in this room: ask for what is missing, each body once a link."""
+        """Ask for what is missing in this room, each body once a link.
+
+        To be called when the two are level, or something came to be missing by acts.
+        """
         wanted = await self._database.read(lambda tx: lacking.wanted(tx, room, link.asked))
         tag = link.tag(room)
         if wanted and tag is not None:

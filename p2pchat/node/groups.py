@@ -11,6 +11,7 @@ from functools import partial
 
 import msgspec
 
+from p2pchat import errors
 from p2pchat.core.acts import CREATE, Act, Cut
 from p2pchat.core.bounds import CONTESTED_MAX, CUTS_MAX
 from p2pchat.core.chain import Accepted, Head
@@ -99,9 +100,14 @@ class Groups:
                 group.shorten(chain, await self._database.write(cut))
             await self._put_back(group)
         moderators = group.membership.moderators
-        if moderators != self._moderators.get(room):
+        known = self._moderators.get(room)
+        if moderators != known:
             self._moderators[room] = moderators
-            await self._database.write(lambda tx: self._rooms.talk.fold(tx, group).judge())
+            try:
+                await self._database.write(lambda tx: self._rooms.talk.fold(tx, group).judge())
+            except errors.Error:
+                self._moderators[room] = known or frozenset()
+                raise
         after = len(await self._database.read(lambda tx: withheld.acts(tx, room)))
         self.changed(group, after > before)
 

@@ -438,6 +438,9 @@ class Node:
             try:
                 await self._online.mesh.follow(group, contested=contested)
                 await self._joining.followed(group)
+                # A delete that counts no more leaves a body missing, and all may be level already.
+                for session in list(self._online.peers.sessions()):
+                    await self.filling.ask(session, group.room)
             except errors.Error as error:
                 _log.warning("membership not followed: %s", error.message)
 
