@@ -88,7 +88,11 @@ def read_of(chains: Chains, entry: Entry, named: Iterable[Amendment], admins: Ad
 
 def text_of(chains: Chains, entry: Entry | None) -> str | None:
     """What a message or an edit says, if it can be read and is no longer than it may be."""
-    match chains.read(entry) if entry is not None else None:
+    return _text(chains.read(entry)) if entry is not None else None
+
+
+def _text(body: object) -> str | None:
+    match body:
         case MessageBody(text) | EditBody(_, text) if len(text.encode()) <= TEXT_BYTES_MAX:
             return text
     return None
@@ -103,9 +107,9 @@ def message(chains: Chains, entry: Entry, reading: Reading | None, now_ms: int) 
     if reading is not None and isinstance(body, MessageBody) and body.lifetime_s is not None:
         end_ms = expiry(reading.place, body.lifetime_s)
     deleted = amended.deleted_by is not None
-    first = text_of(chains, entry)
+    first = _text(body)
     # Without its own body nobody knows how long it may be shown, whatever an edit says.
-    text = "" if deleted else first and text_of(chains, edit or entry)
+    text = "" if deleted else first and (text_of(chains, edit) if edit is not None else first)
     over = (end_ms is not None and end_ms <= now_ms) or (reading is not None and reading.gone)
     if certificate is None or text is None or (over and not deleted):
         return None
