@@ -112,7 +112,7 @@ class _Handler:
         kind, handler = ROUTES[name]
         try:
             asked = msgspec.json.decode(body or b"{}", type=kind)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise errors.Usage("usage", f"malformed request: {error}", "see its fields") from error
         async for event in handler(self._node, asked):
             await _write(response, event)

@@ -47,7 +47,7 @@ SETTINGS: dict[str, str] = {
 0 for ever."""
 
 
-class Seen(msgspec.Struct, frozen=True, array_like=True):
+class Seen(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The newest act of `chain` that an author had seen; `id`: the first 8 bytes of its entry's."""
 
     chain: bytes
@@ -55,7 +55,7 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     id: bytes
 
 
-class Cut(msgspec.Struct, frozen=True, array_like=True):
+class Cut(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Up to where a chain of somebody removed counts. `signature` is that entry's own."""
 
     device: bytes
@@ -65,7 +65,9 @@ class Cut(msgspec.Struct, frozen=True, array_like=True):
     signature: bytes
 
 
-class Act(msgspec.Struct, frozen=True, array_like=True):
+class Act(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Nothing beyond its fields, however deep: what one node can read all must be able to."""
+
     seen: tuple[Seen, ...]
 
 

@@ -139,7 +139,7 @@ class VouchBody(msgspec.Struct, frozen=True, array_like=True):
     verified: bool
 
 
-class Recipient(msgspec.Struct, frozen=True, array_like=True):
+class Recipient(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One device's copy of an epoch key, sealed by HPKE to the prekey named."""
 
     person: bytes
@@ -148,21 +148,21 @@ class Recipient(msgspec.Struct, frozen=True, array_like=True):
     sealed: bytes
 
 
-class EpochLink(msgspec.Struct, frozen=True, array_like=True):
+class EpochLink(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The key of an earlier epoch, for whoever has that of the one this stands in."""
 
     epoch: bytes
     sealed: bytes
 
 
-class EpochBody(msgspec.Struct, frozen=True, array_like=True):
+class EpochBody(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     suite: int
     parents: tuple[bytes, ...]
     recipients: tuple[Recipient, ...]
     links: tuple[EpochLink, ...] = ()
 
 
-class GrantBody(msgspec.Struct, frozen=True, array_like=True):
+class GrantBody(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The key of the epoch that the header names, for people who came since."""
 
     recipients: tuple[Recipient, ...]
@@ -255,7 +255,7 @@ def parse_header(raw: bytes) -> Header | None:
         return None
     try:
         header = _HEADER.decode(raw)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     sizes = (
         header.version == VERSION
@@ -289,5 +289,5 @@ def decode_body(kind: int, plaintext: bytes) -> msgspec.Struct | None:
         return None
     try:
         return decoder.decode(plaintext)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None

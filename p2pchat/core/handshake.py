@@ -191,7 +191,7 @@ class Handshake:
             return self._fail("bad-frame")
         try:
             message = _FRAME.decode(frame)
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             return self._fail("bad-frame")
         match self._state, message:
             case _, _Refusal(code, left):
@@ -329,7 +329,7 @@ class Handshake:
         key = self._key("identity/", self._peer_role)
         try:
             signed = _SIGNED.decode(AESGCM(key).decrypt(bytes(12), sealed, None))
-        except (InvalidTag, msgspec.DecodeError, ValueError):
+        except (InvalidTag, msgspec.DecodeError, ValueError, RecursionError):
             return self._fail("bad-proof")
         *fields, signature = msgspec.structs.astuple(signed)
         certificate = Certificate(*fields)

@@ -138,7 +138,9 @@ class Certificate(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
             return False
         return signed_by(
             self.person, _device_statement(self.device), self.device_signature
-        ) and signed_by(self.device, _prekey_statement(self.prekey), self.prekey_signature)
+        ) and signed_by(
+            self.device, _prekey_statement(self.person, self.prekey), self.prekey_signature
+        )
 
     def safe_name(self) -> str:
         """The name its owner chose, safe to print."""
@@ -153,8 +155,9 @@ def _device_statement(device: bytes) -> bytes:
     return b"p2pchat/1/device" + device
 
 
-def _prekey_statement(prekey: bytes) -> bytes:
-    return b"p2pchat/1/prekey" + prekey
+def _prekey_statement(person: bytes, prekey: bytes) -> bytes:
+    # Names the person, so that nobody can certify somebody else's device as its own.
+    return b"p2pchat/1/prekey" + person + prekey
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True):
@@ -194,7 +197,9 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
                 device=device_key,
                 device_signature=person.sign(_device_statement(device_key)).signature,
                 prekey=prekey,
-                prekey_signature=device.sign(_prekey_statement(prekey)).signature,
+                prekey_signature=device.sign(
+                    _prekey_statement(bytes(person.verify_key), prekey)
+                ).signature,
                 name=name,
             ),
         )

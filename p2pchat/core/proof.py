@@ -139,7 +139,7 @@ def _read(text: str) -> Proof:
         raise _damaged()
     try:
         proof = _DECODER.decode(statement)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _damaged() from error
     if len(proof.person) != 32 or not 0 <= proof.time < 1 << 32:
         raise _damaged()

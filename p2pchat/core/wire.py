@@ -224,7 +224,7 @@ def decode(data: bytes) -> Frame | None:
         raise BadFrame("size")
     try:
         frame: Frame = _DECODER.decode(data)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         if _unknown_type(data):
             return None
         raise BadFrame("malformed") from error

@@ -242,7 +242,9 @@ async def merge_lines(
             header = parse_header(raw) if raw is not None else None
             if raw is None or header is None or header.room != current:
                 raise ValueError("header")
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, binascii.Error) as error:
+        except (
+            msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError, binascii.Error,
+        ) as error:  # fmt: skip
             raise _malformed(f"line {number} is no line of an export") from error
         chain = chain_id(header.room, header.device, header.incarnation)
         run = pending.setdefault(chain, [])
