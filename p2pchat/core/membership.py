@@ -205,11 +205,26 @@ class Membership:
         judged = self._judge()
         return [placed.id for placed in judged.about.get(person, ()) if _admits(placed)]
 
-    def seen(self) -> tuple[Seen, ...]:
-        """What an act that is written now says it has seen."""
-        newest = [acts[max(acts)][0] for _, acts in sorted(self._chains.items())]
-        rows = [Seen(placed.chain, placed.seq, placed.id[:8]) for placed in newest]
-        return tuple(rows[:ACT_SEEN_MAX])
+    def seen(self, author: bytes) -> tuple[Seen, ...]:
+        """What an act that `author` writes now says it has seen.
+
+        Of more than an act can name: what says who the author is, then what its seniors did. Else
+        a member who wrote in many chains could crowd out what entitles others.
+        """
+        judged = self._judge()
+        entitling = {
+            placed.chain for placed in judged.about.get(author, ()) if judged.counts[placed.id]
+        }
+        newest = [acts[max(acts)][0] for acts in self._chains.values()]
+        newest.sort(
+            key=lambda one: (
+                one.chain not in entitling,
+                judged.seniority(one.author),
+                one.chain,
+            )
+        )
+        rows = [Seen(placed.chain, placed.seq, placed.id[:8]) for placed in newest[:ACT_SEEN_MAX]]
+        return tuple(sorted(rows, key=lambda row: row.chain))
 
     def limit(self, person: bytes, admission: bytes, chain: bytes) -> Limit:
         """Up to where `chain` counts, which `person` began under `admission`."""

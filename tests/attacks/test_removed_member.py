@@ -190,7 +190,7 @@ async def test_back_dated_promotion(
         await mallory.node._groups.act(
             mallory.group(room),
             20,
-            lambda _, group: Role(group.membership.seen(), bob.person, ADMIN),
+            lambda _, group: Role(group.membership.seen(mallory.person), bob.person, ADMIN),
         )
         await _through(crew, "bob")
         assert crew["ann"].group(room).membership.is_admin(bob.person) is not guard

@@ -50,7 +50,7 @@ def test_a_chain_has_to_begin_under_one_admission_of_its_author() -> None:
 def test_an_act_ends_its_run() -> None:
     ann, bob = founder("Ann", "Bob")
     bob.begin()
-    bob.act(SETTING, Setting(bob.group.membership.seen(), "topic", "boats"))
+    bob.act(SETTING, Setting(bob.group.membership.seen(bob.identity.person), "topic", "boats"))
     bob.say("see?")
     assert ann.take(bob.written) is Verdict.BAD
     ann.take_all(bob)
@@ -180,7 +180,7 @@ def test_an_act_outside_its_chain_has_to_be_signed_by_somebody_once_named() -> N
     ann, bob = founder("Ann", "Bob")
     mallory = Writer("Mallory", ann.group.room)
     bob.begin()
-    entry = bob.act(SETTING, Setting(bob.group.membership.seen(), "topic", "boats"))
+    entry = bob.act(SETTING, Setting(bob.group.membership.seen(bob.identity.person), "topic", "boats"))
     assert ann.group.contested(entry, bob.identity.certificate) is not None
     assert ann.group.contested(entry, mallory.identity.certificate) is None
     unsigned = msgspec.structs.replace(entry, signature=bytes(64))

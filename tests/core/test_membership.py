@@ -59,7 +59,7 @@ class Person:
             self.known.update(other.known)
 
     def does(self, act: Act) -> Placed:
-        return self.writes(type(act)(self.membership().seen(), *_rest(act)))
+        return self.writes(type(act)(self.membership().seen(self.key), *_rest(act)))
 
     def writes(self, act: Act) -> Placed:
         id_ = digest("test", self.key, self.seq.to_bytes(8, "big"), repr(act).encode())

@@ -79,7 +79,7 @@ class Writer:
         return entry
 
     def admit(self, other: "Writer") -> Entry:
-        seen = self.group.membership.seen()
+        seen = self.group.membership.seen(self.identity.person)
         entry = self.act(ADMIT, Admit(seen, other.identity.certificate, MEMBER))
         self.keys()
         return entry
@@ -89,7 +89,7 @@ class Writer:
         assert head.signature is not None
         header = head.header
         cut = Cut(header.device, header.incarnation, header.seq, head.id, head.signature)
-        seen = self.group.membership.seen()
+        seen = self.group.membership.seen(self.identity.person)
         entry = self.act(REMOVE, Remove(seen, other.identity.person, (cut,)))
         self.keys()
         return entry

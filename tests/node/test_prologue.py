@@ -37,7 +37,7 @@ def test_a_newcomer_is_granted_the_key_that_is_there() -> None:
 
 def test_where_newcomers_shall_not_read_back_each_gets_a_new_key_without_a_way_back() -> None:
     ann, _ = founder("Ann", "Bob")
-    ann.act(SETTING, Setting(ann.group.membership.seen(), "history", "new"))
+    ann.act(SETTING, Setting(ann.group.membership.seen(ann.identity.person), "history", "new"))
     before = kinds(ann).count(EPOCH)
     said = ann.say("before")
     carol = Writer("Carol", ann.group.room)
