@@ -88,6 +88,8 @@ class _Judged:
 
     order: list[Placed] = field(default_factory=list)
     views: dict[bytes, int] = field(default_factory=dict)
+    pasts: dict[bytes, int] = field(default_factory=dict)
+    """id -> its view, and the pasts of all in it: what an author cannot deny to know of"""
     bits: dict[bytes, int] = field(default_factory=dict)
     counts: dict[bytes, bool] = field(default_factory=dict)
     depths: dict[bytes, int] = field(default_factory=dict)
@@ -288,7 +290,7 @@ class Membership:
         if isinstance(act, Admit | Role) and not self._is_below(judged, placed):
             return False
         judged.bits[placed.id] = known
-        judged.views[placed.id] = view
+        judged.views[placed.id] = judged.pasts[placed.id] = view
         judged.seen[chain] = view | 1 << known
         up_to = judged.up_to.setdefault(chain, {})
         up_to[placed.seq] = max(up_to.values(), default=0) | 1 << known
@@ -351,6 +353,10 @@ class Membership:
             judged.seen[chain] = view
         judged.order = [self._acts[id_] for id_ in _sorted(steps)]
         for placed in judged.order:
+            past = judged.views[placed.id]
+            for id_ in steps[placed.id]:
+                past |= judged.pasts.get(id_, 0)
+            judged.pasts[placed.id] = past
             judged.index(placed)
 
     def _named(self, act: Act, own: bytes) -> list[Seen]:
@@ -454,7 +460,7 @@ def _entitled(judged: _Judged, placed: Placed, room: bytes) -> bool:
     if isinstance(act, Create):
         person = act.certificate.person
         return placed.seq == 0 and person == author and group_room(person, act.nonce) == room
-    standing = _standing(judged, author, view)
+    standing, past = _standing(judged, author, view), judged.pasts[placed.id]
     if standing is None:
         return False
     match act:
@@ -462,19 +468,22 @@ def _entitled(judged: _Judged, placed: Placed, room: bytes) -> bool:
             return True
         case Admit(_, _, role):
             free = role == MEMBER and _setting(judged, "admit", view) in (None, "members")
-            return free or _rules(judged, author, standing, view)
+            return free or _rules(judged, author, standing, past)
         case Setting(_, key, _):
-            return key == "topic" or _rules(judged, author, standing, view)
+            return key == "topic" or _rules(judged, author, standing, past)
         case Remove() | Role():
-            return _rules(judged, author, standing, view)
+            return _rules(judged, author, standing, past)
     return False
 
 
-def _rules(judged: _Judged, person: bytes, standing: Standing, view: int) -> bool:
-    """Whether somebody with this standing is an admin, if only for want of one."""
+def _rules(judged: _Judged, person: bytes, standing: Standing, past: int) -> bool:
+    """Whether somebody with this standing is an admin, if only for want of one.
+
+    By its `past`, not its view: who names only what let it in would see no admin anywhere.
+    """
     if standing.role == ADMIN:
         return True
-    others = {one: _standing(judged, one, view) for one in judged.about}
+    others = {one: _standing(judged, one, past) for one in judged.about}
     left = {one: found for one, found in others.items() if found is not None}
     return all(found.role != ADMIN for found in left.values()) and person == min(
         left, key=judged.seniority

@@ -194,6 +194,19 @@ def test_a_member_removes_nobody() -> None:
     assert world.members() == {"ann", "bob", "carol"}
 
 
+def test_who_names_only_what_let_it_in_is_no_admin_for_want_of_one() -> None:
+    world = World("ann", "bob", "mallory")
+    ann, bob, mallory = world.people
+    ann.admits(bob)
+    bob.learns(ann)
+    let_in = bob.admits(mallory)
+    row = Seen(bob.chain, let_in.seq, let_in.id[:8])
+    mallory.writes(Remove((row,), ann.key, ()))
+    mallory.writes(Role((row,), mallory.key, ADMIN))
+    assert world.members() == {"ann", "bob", "mallory"}
+    assert not world.fold().is_admin(mallory.key)
+
+
 def test_removal_wins_over_concurrent_admission() -> None:
     world = crew("ann", "bob", "carol")
     ann, bob, carol = world.people

@@ -53,10 +53,10 @@ def make() -> dict[str, Any]:
     ann, bob, carol, dave = people = founder("Ann", "Bob", "Carol", "Dave")
     erin = Writer("Erin", ann.group.room)
     for admin in (bob, carol):
-        ann.act(ROLE, Role(ann.group.membership.seen(), admin.identity.person, ADMIN))
+        ann.act(ROLE, Role(ann.group.membership.seen(ann.identity.person), admin.identity.person, ADMIN))
     for other in people[1:]:
         other.take_all(ann)
-    ann.act(SETTING, Setting(ann.group.membership.seen(), "topic", "boats"))
+    ann.act(SETTING, Setting(ann.group.membership.seen(ann.identity.person), "topic", "boats"))
     heads = {id(one): one.say(f"hello from {one.identity.certificate.name}") for one in people}
     for one in people:
         for other in people:
