@@ -62,6 +62,8 @@ class Group(Chains):
         """Whether acts came since the node last looked."""
         self.estranged = False
         """Whether chains were declined before acts came that may speak for them."""
+        self.loose: set[bytes] = set()
+        """ids of acts that are kept apart from chains: cut off, or come without"""
         self._strangers: set[bytes] = set()
         self._epochs: dict[bytes, _Epoch] = {}
 
@@ -310,12 +312,21 @@ class Group(Chains):
             not is_act(entry.header.kind)
             or entry.header.room != self.room
             or certificate.device != entry.header.device
-            or certificate.person not in self.membership.persons
+            or not self._is_placed(certificate.person)
             or not certificate.holds()
             or not signature_holds(entry)
         ):
             return None
         return self.placed(entry, certificate.person)
+
+    def _is_placed(self, person: bytes) -> bool:
+        """Whether an admission of `person` stands in a chain, or counts.
+
+        Else somebody removed could let any number of people in, each with acts to keep.
+        """
+        return any(
+            id_ not in self.loose or counts for id_, counts in self.membership.admissions(person)
+        )
 
     def removals(self, person: bytes) -> list[bytes]:
         """Ids of the acts that remove `person`."""

@@ -202,10 +202,14 @@ class Membership:
             for placed in judged.about.get(person, ())
         )
 
-    def admissions(self, person: bytes) -> list[bytes]:
-        """Ids of the acts by which `person` came in, whether or not they count."""
+    def admissions(self, person: bytes) -> list[tuple[bytes, bool]]:
+        """Ids of the acts by which `person` came in, and whether they count."""
         judged = self._judge()
-        return [placed.id for placed in judged.about.get(person, ()) if _admits(placed)]
+        return [
+            (placed.id, judged.counts[placed.id])
+            for placed in judged.about.get(person, ())
+            if _admits(placed)
+        ]
 
     def seen(self, author: bytes) -> tuple[Seen, ...]:
         """What an act that `author` writes now says it has seen.

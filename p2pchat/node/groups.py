@@ -108,8 +108,9 @@ class Groups:
             except errors.Error:
                 self._moderators[room] = known or frozenset()
                 raise
-        after = len(await self._database.read(lambda tx: withheld.acts(tx, room)))
-        self.changed(group, after > before)
+        kept = await self._database.read(lambda tx: withheld.acts(tx, room))
+        group.loose = {entry.id for _, entry in kept}
+        self.changed(group, len(kept) > before)
 
     def _cut(
         self, group: Group, tx: Connection, chain: bytes, limit: Limit, certificate: Certificate
@@ -147,16 +148,17 @@ class Groups:
     async def contested(self, group: Group, acts: Sequence[SignedAct]) -> list[Placed]:
         """Judge acts that a peer shows; answers those that were new."""
         known = {placed.id: placed for placed in group.membership.acts()}
-        loose = Counter(
-            placed.author for placed in known.values() if placed.seq > group.seq(placed.chain)
-        )
+        kept = await self._database.read(lambda tx: withheld.acts(tx, group.room))
+        loose = Counter(certificate.person for certificate, _ in kept)
         found: list[tuple[Placed, Entry, Certificate]] = []
         for act in acts:
             entry = _entry_of(act)
             if entry is None or entry.id in known:
                 continue
+            if loose[act.certificate.person] >= CONTESTED_MAX:
+                continue
             placed = group.contested(entry, act.certificate)
-            if placed is not None and loose[placed.author] < CONTESTED_MAX:
+            if placed is not None:
                 loose[placed.author] += 1
                 found.append((placed, entry, act.certificate))
         if found:

@@ -48,6 +48,7 @@ def load(tx: Connection, room: bytes) -> Group:
     for entry in journal.acts(tx, room):
         _add_act(group, entry, group.certificates.get(entry.header.device))
     for certificate, entry in withheld.acts(tx, room):
+        group.loose.add(entry.id)
         _add_act(group, entry, certificate)
     for kind in (EPOCH, GRANT):
         for entry in journal.of_kind(tx, room, kind):

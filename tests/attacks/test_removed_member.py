@@ -8,16 +8,25 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from p2pchat.core import group as group_module
 from p2pchat.core import membership as membership_module
-from p2pchat.core.acts import ADMIN, Role
-from p2pchat.core.entry import MESSAGE, MessageBody
+from p2pchat.core.acts import ADMIN, ADMIT, SETTING, Act, Admit, Role, Setting
+from p2pchat.core.entry import (
+    MESSAGE,
+    VERSION,
+    Header,
+    MessageBody,
+    body_hash,
+    entry_id,
+    statement,
+)
 from p2pchat.core.group import Group
 from p2pchat.core.membership import OPEN, VOID, Limit, Membership
 from p2pchat.core.reconcile import Contests, Reconcile
-from p2pchat.core.wire import Run, decode
+from p2pchat.core.wire import Run, SignedAct, decode
 from p2pchat.node.mesh import Mesh
 from p2pchat.store import groups as table
 from p2pchat.store import journal
@@ -223,6 +232,57 @@ async def test_a_flood_of_back_dated_acts_is_kept_within_bounds(tmp_path: Path) 
         assert len(acts) == 70
         assert len(await ann.node._groups.contested(ann.group(room), acts)) == 64
         assert not await ann.node._groups.contested(ann.group(room), acts)
+
+
+async def test_a_flood_at_places_that_are_taken_is_kept_within_bounds(tmp_path: Path) -> None:
+    """As many acts as one likes for one place: each signed, and beyond the end of no chain."""
+    async with removed(tmp_path) as crew:
+        mallory, ann = crew["mallory"], crew["ann"]
+        group = ann.group((await ann.room()).key)
+        topics = [Setting((), "topic", str(number)) for number in range(140)]
+        acts = [_loose(mallory, group, SETTING, topic) for topic in topics]
+        assert len(await ann.node._groups.contested(group, acts[:70])) == 64
+        assert not await ann.node._groups.contested(group, acts[70:])
+
+
+@guarded
+async def test_people_of_ones_own_making(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, guard: bool
+) -> None:
+    """Letting puppets in after the removal, each of which has as many acts kept as anybody."""
+    if not guard:
+        monkeypatch.setattr(
+            Group, "_is_placed", lambda self, person: person in self.membership.persons
+        )
+    async with removed(tmp_path, "puppet") as crew:
+        mallory, ann, puppet = crew["mallory"], crew["ann"], crew["puppet"]
+        group = ann.group((await ann.room()).key)
+        admission = Admit((), puppet.node.identity.certificate)
+        await ann.node._groups.contested(group, [_loose(mallory, group, ADMIT, admission)])
+        act = _loose(puppet, group, SETTING, Setting((), "topic", "x"))
+        assert bool(await ann.node._groups.contested(group, [act])) is not guard
+
+
+def _loose(author: Sailor, group: Group, kind: int, act: Act) -> SignedAct:
+    """An act of `author`'s at the second place of a chain that nobody need have."""
+    identity, body = author.node.identity, msgspec.msgpack.encode(act)
+    header = Header(
+        version=VERSION,
+        room=group.room,
+        device=identity.device,
+        incarnation=author.node._rooms._incarnation,
+        seq=1,
+        prev=bytes(32),
+        after=(),
+        time=1_800_000_000_000 << 16,
+        kind=kind,
+        epoch=b"",
+        length=len(body),
+        body_hash=body_hash(body),
+    )
+    raw = msgspec.msgpack.encode(header)
+    signature = identity.sign(statement(entry_id(raw)))
+    return SignedAct(identity.certificate, raw, body, signature)
 
 
 def _weigh_without_removals(judged: membership_module._Judged, room: bytes) -> None:
