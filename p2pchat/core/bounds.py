@@ -5,6 +5,7 @@ __all__ = [
     "AFTER_MAX",
     "AMENDMENTS_BY_ONE",
     "BODY_BYTES_MAX",
+    "CHAINS_EACH_MAX",
     "CLOCK_PULL_MS",
     "CONTESTED_MAX",
     "CUTS_MAX",
@@ -137,6 +138,10 @@ VOUCHES_MAX = 4_096
 that pushes out hints, and nothing else."""
 ACT_SEEN_MAX = 512
 """Chains that an act of membership names: those that have any act, 30 bytes each."""
+
+CHAINS_EACH_MAX = 256
+"""Chains of one person in a room of many: honest ones begin one with each restored copy. Else one
+member could fill the room's, and nobody new could write."""
 
 CUTS_MAX = 256
 """Chains of one person that a removal names, 150 bytes each; what it does not name is void."""

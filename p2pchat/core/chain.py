@@ -216,7 +216,7 @@ class Chains:
         if first.seq > seq + 1:
             return Verdict.GAP
         if not head and len(self.heads) >= CHAINS_MAX:
-            return Verdict.BAD
+            return self._full(chain)
         entries: list[Entry] = []
         expected = first.seq
         for at, (raw, header, body) in enumerate(zip(headers, parsed, bodies, strict=True)):
@@ -254,6 +254,11 @@ class Chains:
             self._advance(vetted.entries[-1])
             self.unsaved.append(vetted.entries)
         return vetted
+
+    def _full(self, chain: bytes) -> Verdict:
+        """No further chain is taken: of two, who sends so many is who invents them."""
+        del chain
+        return Verdict.BAD
 
     def _vet(self, chain: bytes, entries: Sequence[Entry]) -> Accepted | Verdict:
         """Whether their author may write here; its certificates are known then."""

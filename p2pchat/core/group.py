@@ -12,8 +12,8 @@ import msgspec
 
 from p2pchat.core import sealing
 from p2pchat.core.acts import CREATE, Act, Admit, Create, Remove, is_sound
-from p2pchat.core.bounds import PARENTS_MAX
-from p2pchat.core.chain import Accepted, Chains, Head, Verdict
+from p2pchat.core.bounds import CHAINS_EACH_MAX, PARENTS_MAX
+from p2pchat.core.chain import CHAINS_MAX, Accepted, Chains, Head, Verdict
 from p2pchat.core.entry import (
     DEVICE,
     GRANT,
@@ -159,6 +159,16 @@ class Group(Chains):
 
     # -- taking in -----------------------------------------------------------------------------
 
+    def _full(self, chain: bytes) -> Verdict:
+        # Whoever sends it need not have invented it.
+        return self._decline(chain)
+
+    def _decline(self, chain: bytes) -> Verdict:
+        if len(self._strangers) >= CHAINS_MAX:
+            self._strangers.clear()
+        self._strangers.add(chain)
+        return Verdict.STRANGER
+
     def _vet(self, chain: bytes, entries: Sequence[Entry]) -> Accepted | Verdict:
         if any(is_act(entry.header.kind) for entry in entries[:-1]):
             # Each act has to stand by its own signature, so a run ends with it.
@@ -190,11 +200,10 @@ class Group(Chains):
             under = first.header.after[0] if first.header.seq == 0 else self.admissions[chain]
             limit = self.membership.limit(author.person, under, chain)
             taken = _up_to(entries, limit)
-            if not taken:
-                self._strangers.add(chain)
-                return Verdict.STRANGER
+            if not taken or (first.header.seq == 0 and self._has_enough(author.person)):
+                return self._decline(chain)
             if len(taken) < len(entries):
-                self._strangers.add(chain)
+                self._decline(chain)
                 for certificate in certificates:
                     self.certify(certificate)
                 if first.header.seq == 0:
@@ -207,6 +216,11 @@ class Group(Chains):
         if last is not None:
             self.act(last)
         return Accepted(tuple(entries))
+
+    def _has_enough(self, person: bytes) -> bool:
+        """Whether no further chain of `person` is taken."""
+        begun = sum(self.person_of(chain) == person for chain in self.heads)
+        return begun >= CHAINS_EACH_MAX
 
     # -- keys ----------------------------------------------------------------------------------
 

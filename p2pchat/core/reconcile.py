@@ -39,7 +39,15 @@ from dataclasses import dataclass, field
 
 from p2pchat.core import wire
 from p2pchat.core.bounds import CONTESTED_MAX, HEADS_MAX, OUTSTANDING_BYTES, WANTS_MAX
-from p2pchat.core.chain import Accepted, Ask, Chains, Fork, ForkProof, Verdict
+from p2pchat.core.chain import (
+    CHAINS_MAX,
+    Accepted,
+    Ask,
+    Chains,
+    Fork,
+    ForkProof,
+    Verdict,
+)
 from p2pchat.core.entry import Entry, chain_id, is_act, parse_header
 from p2pchat.core.identity import Random, mac
 from p2pchat.core.machine import Close, Emit, Output, Persist, Send
@@ -664,7 +672,10 @@ class Reconcile:
 
     def _peer_has(self, side: _Side, chain: bytes, seq: int) -> None:
         before = side.peer.get(chain, -1)
-        if seq > before:
+        if before < 0 and len(side.peer) >= 2 * CHAINS_MAX:
+            # More than anybody holds, even if all of them were cut and begun anew.
+            self._outputs.append(Close("bad-frame"))
+        elif seq > before:
             side.peer[chain] = seq
             self._outputs.append(Emit(PeerHas(side.chains.room, chain, before, seq)))
 

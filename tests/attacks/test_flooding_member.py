@@ -3,14 +3,12 @@
 import hashlib
 from collections.abc import Iterator
 
-import msgspec
 import pytest
-from nacl.signing import SigningKey
 
-from p2pchat.core import bounds
-from p2pchat.core.acts import ADMIN, ROLE, SETTING, Admit, Role, Seen, Setting
-from p2pchat.core.chain import Accepted, Verdict
+from p2pchat.core.acts import ADMIN, ROLE, SETTING, Role, Seen, Setting
+from p2pchat.core.chain import Accepted, Chains, Verdict
 from p2pchat.core.entry import Entry
+from p2pchat.core.group import Group
 from p2pchat.core.membership import Membership
 from tests.harness.writer import Writer, founder
 
@@ -53,3 +51,20 @@ def _low_chains(mallory: Writer, below: bytes, count: int) -> Iterator[list[Entr
             mallory.act(SETTING, Setting((), "topic", str(number)))
             yield [mallory.written[0]]
             yield [mallory.written[1]]
+
+
+@guarded
+def test_filling_the_room_with_logs(monkeypatch: pytest.MonkeyPatch, *, guard: bool) -> None:
+    """As many chains as a room has, so that newcomers cannot write, and links with them end."""
+    monkeypatch.setattr("p2pchat.core.chain.CHAINS_MAX", 8)
+    monkeypatch.setattr("p2pchat.core.group.CHAINS_EACH_MAX", 4 if guard else 8)
+    monkeypatch.setattr(Group, "_full", Group._full if guard else Chains._full)
+    ann, bob, mallory = founder("Ann", "Bob", "Mallory")
+    for number in range(8):
+        mallory.incarnation = bytes([number]) * 8
+        mallory.written = []
+        mallory.begin()
+        taken = ann.take(mallory.written)
+        assert isinstance(taken, Accepted) or taken is Verdict.STRANGER or not guard
+    bob.begin()
+    assert isinstance(ann.take(bob.written), Accepted) is guard

@@ -1,4 +1,5 @@
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -250,3 +251,18 @@ def test_what_waits_to_be_pushed_shares_frames_and_is_never_torn() -> None:
     run = [*(msgspec.structs.replace(entry, signature=None) for entry in entries[:5]), entries[5]]
     assert list(pushed_together(run)) == [run]
     assert list(pushed_together([entries[3], entries[5]])) == [[entries[3]], [entries[5]]]
+
+
+def test_a_peer_that_names_chains_without_end_is_parted_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("p2pchat.core.reconcile.CHAINS_MAX", 8)
+    meeting = Meeting(*_journals(1, 1))
+    meeting.settle()
+    machine = meeting.machines[0]
+    side = machine._sides[meeting.sides[0].chains.room]
+    for number in range(3):
+        rows = tuple(Row(bytes([number, at]) * 8, 1 << 40, bytes(32)) for at in range(8))
+        machine.receive(Heads(side.tag, rows, reply=False))
+    assert Close("bad-frame") in list(machine.outputs())
+    assert len(side.peer) == 16
