@@ -9,6 +9,7 @@ __all__ = [
     "CLOCK_PULL_MS",
     "CONTESTED_MAX",
     "CUTS_MAX",
+    "DEVICES_EACH_MAX",
     "FRAME_BYTES_MAX",
     "GUESSES_MAX",
     "HANDSHAKE_BYTES_MAX",
@@ -85,6 +86,9 @@ RUN_BYTES = 65_536
 
 RUN_ENTRIES_MAX = 1_024
 """Entries of one run; 150 bytes each at the least, so the size binds first."""
+
+DEVICES_EACH_MAX = 16
+"""Devices of one person that a key is sealed to, 60 us and 200 bytes each for every epoch."""
 
 FRAME_BYTES_MAX = 262_144
 """One frame: a run of one entry of the largest body fits several times."""

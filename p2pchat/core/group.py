@@ -5,14 +5,14 @@ removal makes void is taken out again (`excess`), what a removal that is undone 
 for again (`lacking`); the store does the moving.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import msgspec
 
 from p2pchat.core import sealing
 from p2pchat.core.acts import CREATE, Act, Admit, Create, Remove, is_sound
-from p2pchat.core.bounds import CHAINS_EACH_MAX, PARENTS_MAX
+from p2pchat.core.bounds import CHAINS_EACH_MAX, DEVICES_EACH_MAX, PARENTS_MAX
 from p2pchat.core.chain import CHAINS_MAX, Accepted, Chains, Head, Verdict
 from p2pchat.core.entry import (
     DEVICE,
@@ -21,6 +21,7 @@ from p2pchat.core.entry import (
     EpochBody,
     EpochLink,
     GrantBody,
+    Recipient,
     decode_body,
     is_act,
     signature_holds,
@@ -39,12 +40,14 @@ EPOCH_AGE_MS = 7 * 86_400_000
 class _Epoch:
     """A key's history: who has it, and what came before."""
 
-    depth: int = 0
     time: int = 0
-    persons: list[bytes] = field(default_factory=list)
-    """those whom it was made for, as the id commits to them"""
+    claims: set[tuple[bytes, ...]] = field(default_factory=set)
+    """those whom it was made for, as anybody says: the id commits to one of these"""
+    sealed: list[Recipient] = field(default_factory=list)
+    """what was sealed to us before anybody said whom it was made for"""
     parents: tuple[bytes, ...] = ()
-    links: tuple[EpochLink, ...] = ()
+    links: list[EpochLink] = field(default_factory=list)
+    """the ways back; what does not open is nobody's"""
     holders: set[bytes] = field(default_factory=set)
     """all people who were given it or gave it"""
     prekeys: set[bytes] = field(default_factory=set)
@@ -66,6 +69,9 @@ class Group(Chains):
         """ids of acts that are kept apart from chains: cut off, or come without"""
         self._strangers: set[bytes] = set()
         self._epochs: dict[bytes, _Epoch] = {}
+        self._ways: dict[bytes, list[tuple[bytes, EpochLink]]] = {}
+        """epoch -> links that lead to it, and where they stand"""
+        self._depths: dict[bytes, int] | None = None
 
     # -- who belongs ---------------------------------------------------------------------------
 
@@ -130,9 +136,12 @@ class Group(Chains):
         return Placed(entry.id, entry.chain, entry.header.seq, author, body)
 
     def certificates_of(self, persons: Set[bytes]) -> list[Certificate]:
-        """Of all their devices, in a fixed order."""
-        found = [one for one in self.certificates.values() if one.person in persons]
-        return sorted(found, key=lambda one: (one.person, one.device))
+        """Of their devices, at most 16 each, in a fixed order."""
+        found: dict[bytes, list[Certificate]] = {}
+        for one in sorted(self.certificates.values(), key=lambda one: (one.person, one.device)):
+            if one.person in persons and len(found.setdefault(one.person, [])) < DEVICES_EACH_MAX:
+                found[one.person].append(one)
+        return [one for devices in found.values() for one in devices]
 
     def limit(self, chain: bytes) -> Limit:
         """Up to where a chain counts that is known here."""
@@ -228,16 +237,25 @@ class Group(Chains):
         author = self.certificates.get(entry.header.device)
         if author is None or not self.learn_epoch(entry, author.person):
             return []
-        before = set(self.epochs)
         id_, body = entry.header.epoch, decode_body(entry.header.kind, entry.body or b"")
         assert isinstance(body, EpochBody | GrantBody)
-        if id_ not in self.epochs and self._epochs[id_].persons:
-            persons = self._epochs[id_].persons
-            key = sealing.open_recipients(self.room, id_, body.recipients, persons, identity)
-            if key is not None:
-                self.epochs[id_] = key
-        self._follow_links()
-        return [id_ for id_ in self.epochs if id_ not in before]
+        opened = []
+        if id_ not in self.epochs and self._open(id_, body.recipients, identity):
+            opened.append(id_)
+        if isinstance(body, EpochBody) or opened:
+            opened += self._follow_links(id_)
+        return opened
+
+    def _open(self, id_: bytes, recipients: Sequence[Recipient], identity: Identity) -> bool:
+        epoch = self._epochs[id_]
+        prekey = identity.certificate.prekey
+        ours = [*epoch.sealed, *(one for one in recipients if one.prekey == prekey)]
+        key = sealing.open_recipients(self.room, id_, ours, epoch.claims, identity)
+        if key is not None:
+            self.epochs[id_] = key
+        # A grant may come before the epoch that it is of.
+        epoch.sealed = ours[:PARENTS_MAX] if key is None else []
+        return key is not None
 
     def learn_epoch(self, entry: Entry, author: bytes) -> bool:
         """Note whom an EPOCH or a GRANT gives a key; whether it is one."""
@@ -245,12 +263,14 @@ class Group(Chains):
         body = decode_body(header.kind, entry.body or b"")
         if isinstance(body, EpochBody):
             epoch = self._epochs.setdefault(header.epoch, _Epoch())
-            if not epoch.persons:
-                epoch.persons = [recipient.person for recipient in body.recipients]
+            if not epoch.claims:
                 epoch.parents = body.parents[:PARENTS_MAX]
-                epoch.links = body.links[:PARENTS_MAX]
                 epoch.time = header.time >> 16
-                self._deepen()
+            epoch.claims.add(tuple(sorted({recipient.person for recipient in body.recipients})))
+            epoch.links += body.links[:PARENTS_MAX]
+            for link in body.links[:PARENTS_MAX]:
+                self._ways.setdefault(link.epoch, []).append((header.epoch, link))
+            self._depths = None
         elif isinstance(body, GrantBody):
             epoch = self._epochs.setdefault(header.epoch, _Epoch())
         else:
@@ -260,32 +280,35 @@ class Group(Chains):
         epoch.prekeys.update(recipient.prekey for recipient in body.recipients)
         return True
 
-    def _deepen(self) -> None:
-        """Depths, by the parents that are known; a parent may come after its child."""
-        moved = True
-        while moved:
-            moved = False
-            for epoch in self._epochs.values():
-                depth = 1 + max(
-                    (self._epochs[one].depth for one in epoch.parents if one in self._epochs),
-                    default=-1,
-                )
-                # Circles are nobody's honest work; they end here.
-                if epoch.depth < depth <= len(self._epochs):
-                    epoch.depth, moved = depth, True
+    def _depth(self, id_: bytes) -> int:
+        if self._depths is None:
+            self._depths = _depths({id_: one.parents for id_, one in self._epochs.items()})
+        return self._depths.get(id_, 0)
 
-    def _follow_links(self) -> None:
-        moved = True
-        while moved:
-            moved = False
-            for id_, key in list(self.epochs.items()):
-                for link in self._epochs[id_].links if id_ in self._epochs else ():
-                    earlier = self._epochs.get(link.epoch)
-                    if earlier is None or not earlier.persons or link.epoch in self.epochs:
-                        continue
-                    opened = sealing.open_link(self.room, id_, key, link, earlier.persons)
-                    if opened is not None:
-                        self.epochs[link.epoch], moved = opened, True
+    def _follow_links(self, id_: bytes) -> list[bytes]:
+        """Open what links lead to, from `id_` on or to it; of all else nothing has changed."""
+        found = []
+        if id_ not in self.epochs and any(
+            self._follow(earlier, link) for earlier, link in self._ways.get(id_, ())
+        ):
+            found.append(id_)
+        reached = [id_] if id_ in self.epochs else []
+        while reached:
+            at = reached.pop()
+            for link in self._epochs[at].links:
+                if self._follow(at, link):
+                    found.append(link.epoch)
+                    reached.append(link.epoch)
+        return found
+
+    def _follow(self, id_: bytes, link: EpochLink) -> bool:
+        earlier = self._epochs.get(link.epoch)
+        if earlier is None or link.epoch in self.epochs or id_ not in self.epochs:
+            return False
+        key = sealing.open_link(self.room, id_, self.epochs[id_], link, earlier.claims)
+        if key is not None:
+            self.epochs[link.epoch] = key
+        return key is not None
 
     def writing_epoch(self) -> bytes | None:
         """The key to write under: of those that members alone have, the deepest; then by id."""
@@ -294,7 +317,7 @@ class Group(Chains):
             for id_ in self.epochs
             if id_ in self._epochs and self._epochs[id_].holders <= self.members
         ]
-        return max(usable, key=lambda id_: (self._epochs[id_].depth, id_), default=None)
+        return max(usable, key=lambda id_: (self._depth(id_), id_), default=None)
 
     def tips(self) -> list[bytes]:
         """Keys of ours that lead to all others: parents for the next one."""
@@ -307,16 +330,14 @@ class Group(Chains):
         found = [id_ for id_ in self.epochs if id_ not in named]
         return sorted(found, key=lambda id_: (self._depth(id_), id_), reverse=True)[:PARENTS_MAX]
 
-    def _depth(self, epoch: bytes) -> int:
-        return self._epochs[epoch].depth if epoch in self._epochs else 0
-
     def without_key(self, epoch: bytes) -> list[Certificate]:
         """Members' devices that have not been given this key."""
         given = self._epochs[epoch].prekeys
         return [one for one in self.certificates_of(self.members) if one.prekey not in given]
 
     def is_old(self, epoch: bytes, now_ms: int) -> bool:
-        return now_ms - self._epochs[epoch].time > EPOCH_AGE_MS
+        # Either way: its time is what its author said.
+        return abs(now_ms - self._epochs[epoch].time) > EPOCH_AGE_MS
 
     # -- acts that stand alone -----------------------------------------------------------------
 
@@ -349,6 +370,33 @@ class Group(Chains):
             for placed in self.membership.acts()
             if isinstance(placed.act, Remove) and placed.act.person == person
         ]
+
+
+def _depths(parents: Mapping[bytes, Sequence[bytes]]) -> dict[bytes, int]:
+    """Of each epoch, 1 more than of its deepest parent.
+
+    Circles are nobody's honest work, and are cut at their least id.
+    """
+    children: dict[bytes, list[bytes]] = {}
+    left: dict[bytes, int] = {}
+    for id_, before in parents.items():
+        known = {one for one in before if one in parents}
+        left[id_] = len(known)
+        for one in known:
+            children.setdefault(one, []).append(id_)
+    found: dict[bytes, int] = {}
+    for cut in (b"", *sorted(parents)):
+        free = [cut] if cut else [id_ for id_, count in left.items() if not count]
+        while free:
+            id_ = free.pop()
+            if id_ in found:
+                continue
+            found[id_] = 1 + max((found[one] for one in parents[id_] if one in found), default=-1)
+            for child in children.get(id_, ()):
+                left[child] -= 1
+                if not left[child]:
+                    free.append(child)
+    return found
 
 
 _KNOWN_ACTS = frozenset(range(CREATE, GRANT))

@@ -5,7 +5,7 @@ entry's place alone, since a cloned home would write two bodies at one place. So
 fixed. AES-256-GCM does not commit to its key; the epoch id does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from cryptography.exceptions import InvalidTag
@@ -65,7 +65,7 @@ def open_body(epoch_key: bytes, body: bytes, header: Header) -> bytes | None:
         return None
 
 
-def epoch_id(room: bytes, key: bytes, persons: list[bytes]) -> bytes:
+def epoch_id(room: bytes, key: bytes, persons: Iterable[bytes]) -> bytes:
     """Commits to the key and to whom it was given."""
     return digest("epoch", room, digest("epoch/key", key), *sorted(set(persons)))
 
@@ -114,20 +114,20 @@ def open_epoch(room: bytes, epoch: bytes, body: EpochBody, identity: Identity) -
     """The epoch's key, if it was sealed to `identity` and is the key that `epoch` commits to."""
     if body.suite != _SUITE:
         return None
-    persons = [recipient.person for recipient in body.recipients]
-    return open_recipients(room, epoch, body.recipients, persons, identity)
+    persons = tuple(recipient.person for recipient in body.recipients)
+    return open_recipients(room, epoch, body.recipients, [persons], identity)
 
 
 def open_recipients(
     room: bytes,
     epoch: bytes,
     recipients: Sequence[Recipient],
-    persons: list[bytes],
+    claims: Collection[tuple[bytes, ...]],
     identity: Identity,
 ) -> bytes | None:
     """The key of `epoch`, if it was sealed to `identity` and is what `epoch` commits to.
 
-    `persons`: those whom the epoch was made for.
+    `claims`: people whom the epoch may have been made for; of several one alone can be right.
     """
     if len(recipients) > RECIPIENTS_MAX:
         return None
@@ -139,20 +139,26 @@ def open_recipients(
             key = _HPKE.decrypt(recipient.sealed, secret, _info(room, epoch))
         except (InvalidTag, ValueError):
             continue
-        if len(key) == 32 and epoch_id(room, key, persons) == epoch:
+        if len(key) == 32 and any(epoch_id(room, key, claim) == epoch for claim in claims):
             return key
     return None
 
 
 def open_link(
-    room: bytes, epoch: bytes, key: bytes, link: EpochLink, persons: list[bytes]
+    room: bytes,
+    epoch: bytes,
+    key: bytes,
+    link: EpochLink,
+    claims: Collection[tuple[bytes, ...]],
 ) -> bytes | None:
-    """The key of the epoch that `link` leads to, made for `persons`, from that of `epoch`."""
+    """The key of the epoch that `link` leads to, from that of `epoch`; `claims` as above."""
     try:
         earlier = AESGCM(_link_key(key, link.epoch)).decrypt(_NONCE, link.sealed, room + epoch)
     except (InvalidTag, ValueError):
         return None
-    if len(earlier) != 32 or epoch_id(room, earlier, persons) != link.epoch:
+    if len(earlier) != 32:
+        return None
+    if not any(epoch_id(room, earlier, claim) == link.epoch for claim in claims):
         return None
     return earlier
 

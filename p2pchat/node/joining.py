@@ -212,7 +212,9 @@ class Joining:
         await self._groups.act(
             group,
             ADMIT,
-            lambda tx, group: Admit(group.membership.seen(self._identity().person), certificate, MEMBER),
+            lambda tx, group: Admit(
+                group.membership.seen(self._identity().person), certificate, MEMBER
+            ),
         )
 
     async def _let_in(self, arrival: Arrival) -> None:

@@ -121,7 +121,9 @@ class Moderation:
     async def leave(self, group: Group) -> None:
         """Be no member any more; what was written stays readable here until it is forgotten."""
         self._check(group)
-        await self._groups.act(group, LEAVE, lambda _, group: Leave(group.membership.seen(self._identity().person)))
+        await self._groups.act(
+            group, LEAVE, lambda _, group: Leave(group.membership.seen(self._identity().person))
+        )
 
     async def forget(self, group: Group) -> None:
         """Delete all that is here of a room that we are not in.
@@ -152,7 +154,9 @@ class Moderation:
         else:
             self._check_admin(group)
         await self._groups.act(
-            group, SETTING, lambda _, group: Setting(group.membership.seen(self._identity().person), key, value)
+            group,
+            SETTING,
+            lambda _, group: Setting(group.membership.seen(self._identity().person), key, value),
         )
 
     async def approve(self, group: Group, reference: str) -> events.Member:
@@ -190,7 +194,9 @@ class Moderation:
         self._check_admin(group)
 
         def make(tx: Connection, group: Group) -> Remove:
-            return Remove(group.membership.seen(self._identity().person), person, cuts(tx, group, person))
+            return Remove(
+                group.membership.seen(self._identity().person), person, cuts(tx, group, person)
+            )
 
         await self._groups.act(group, REMOVE, make)
 
@@ -200,7 +206,9 @@ class Moderation:
         self._check_admin(group)
         number = ADMIN if role == "admin" else MEMBER
         await self._groups.act(
-            group, ROLE, lambda _, group: Role(group.membership.seen(self._identity().person), person, number)
+            group,
+            ROLE,
+            lambda _, group: Role(group.membership.seen(self._identity().person), person, number),
         )
         return self._row(group, person)
 

@@ -3,13 +3,17 @@
 import hashlib
 from collections.abc import Iterator
 
+import msgspec
 import pytest
+from nacl.signing import SigningKey
 
 from p2pchat.core.acts import ADMIN, ROLE, SETTING, Role, Seen, Setting
 from p2pchat.core.chain import Accepted, Chains, Verdict
-from p2pchat.core.entry import Entry
+from p2pchat.core.entry import EPOCH, GRANT, MESSAGE, Entry, MessageBody
 from p2pchat.core.group import Group
+from p2pchat.core.identity import Identity
 from p2pchat.core.membership import Membership
+from p2pchat.core.sealing import seal_epoch
 from tests.harness.writer import Writer, founder
 
 guarded = pytest.mark.parametrize("guard", [False, True], ids=["check taken out", "as it is"])
@@ -68,3 +72,72 @@ def test_filling_the_room_with_logs(monkeypatch: pytest.MonkeyPatch, *, guard: b
         assert isinstance(taken, Accepted) or taken is Verdict.STRANGER or not guard
     bob.begin()
     assert isinstance(ann.take(bob.written), Accepted) is guard
+
+
+def test_keys_that_lead_in_a_circle() -> None:
+    """Epochs that name each other as parents: what follows them is still deeper."""
+    ann, mallory = founder("Ann", "Mallory")
+    mallory.begin()
+    everybody = [ann.identity.certificate, mallory.identity.certificate]
+    made = [seal_epoch(ann.group.room, bytes([at]) * 32, everybody, []) for at in range(1, 9)]
+    for (id_, body), (parent, _) in zip(made, made[1:] + made[:1], strict=True):
+        entry = mallory.own(EPOCH, msgspec.structs.replace(body, parents=(parent,)), id_)
+        mallory.group.open_epochs(entry, mallory.identity)
+    ann.take_all(mallory)
+    for _ in range(20):
+        ann.say("on we go")
+    kinds = [entry.header.kind for entry in ann.written[-10:]]
+    assert kinds == [MESSAGE] * 10
+    mallory.take_all(ann)
+    assert mallory.group.read(ann.written[-1]) == MessageBody("on we go")
+
+
+def test_an_epoch_that_is_claimed_for_others_is_opened_nevertheless() -> None:
+    """mallory tells bob, before ann can, that an epoch of ann's was made for other people."""
+    ann, bob, mallory = founder("Ann", "Bob", "Mallory")
+    said = ann.say("hello")
+    mallory.take_all(ann)
+    mallory.begin()
+    ours = next(entry for entry in reversed(ann.written) if entry.header.kind == EPOCH)
+    _, body = seal_epoch(ann.group.room, bytes(32), [mallory.identity.certificate], [])
+    mallory.own(EPOCH, body, ours.header.epoch)
+    fresh = Writer("Bob", ann.group.room)
+    for entry in ann.written[: ann.written.index(ours)]:
+        fresh.take([entry])
+    assert fresh.group.learn_epoch(mallory.written[-1], mallory.identity.person)
+    for entry in ann.written[ann.written.index(ours) :]:
+        fresh.take([entry])
+    assert fresh.group.read(said) == MessageBody("hello")
+    del bob
+
+
+def test_a_grant_that_comes_before_its_epoch_is_kept_for_it() -> None:
+    ann, bob = founder("Ann", "Bob")
+    said = ann.say("hello")
+    bob.take_all(ann)
+    carol = Writer("Carol", ann.group.room)
+    bob.admit(carol)
+    grant = bob.written[-1]
+    assert grant.header.kind == GRANT
+    carol.group.certify(bob.identity.certificate)
+    assert not carol.group.open_epochs(grant, carol.identity)
+    carol.take_all(ann)
+    assert carol.group.read(said) == MessageBody("hello")
+
+
+@guarded
+def test_devices_without_end(monkeypatch: pytest.MonkeyPatch, *, guard: bool) -> None:
+    """As many devices as one likes, to each of which everybody has to seal every key."""
+    if not guard:
+        monkeypatch.setattr("p2pchat.core.group.DEVICES_EACH_MAX", 1 << 20)
+    ann, mallory = founder("Ann", "Mallory")
+    for number in range(40):
+        phone = Writer("Mallory", ann.group.room, incarnation=bytes([number]) * 8)
+        phone.identity = Identity._certified(
+            SigningKey(mallory.identity.person_seed), SigningKey(bytes([number]) * 32),
+            mallory.identity.prekey_secret, "Mallory",
+        )  # fmt: skip
+        phone.take_all(ann)
+        phone.begin()
+        ann.take_all(phone)
+    assert len(ann.group.certificates_of(ann.group.members)) == (17 if guard else 42)

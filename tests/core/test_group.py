@@ -180,7 +180,9 @@ def test_an_act_outside_its_chain_has_to_be_signed_by_somebody_once_named() -> N
     ann, bob = founder("Ann", "Bob")
     mallory = Writer("Mallory", ann.group.room)
     bob.begin()
-    entry = bob.act(SETTING, Setting(bob.group.membership.seen(bob.identity.person), "topic", "boats"))
+    entry = bob.act(
+        SETTING, Setting(bob.group.membership.seen(bob.identity.person), "topic", "boats")
+    )
     assert ann.group.contested(entry, bob.identity.certificate) is not None
     assert ann.group.contested(entry, mallory.identity.certificate) is None
     unsigned = msgspec.structs.replace(entry, signature=bytes(64))

@@ -53,7 +53,9 @@ def make() -> dict[str, Any]:
     ann, bob, carol, dave = people = founder("Ann", "Bob", "Carol", "Dave")
     erin = Writer("Erin", ann.group.room)
     for admin in (bob, carol):
-        ann.act(ROLE, Role(ann.group.membership.seen(ann.identity.person), admin.identity.person, ADMIN))
+        ann.act(
+            ROLE, Role(ann.group.membership.seen(ann.identity.person), admin.identity.person, ADMIN)
+        )
     for other in people[1:]:
         other.take_all(ann)
     ann.act(SETTING, Setting(ann.group.membership.seen(ann.identity.person), "topic", "boats"))
