@@ -31,6 +31,7 @@ __all__ = [
     "REACTIONS_MAX",
     "REACTION_BYTES_MAX",
     "RECIPIENTS_MAX",
+    "REQUESTS_MAX",
     "RUN_BYTES",
     "RUN_ENTRIES_MAX",
     "SDP_BYTES_MAX",
@@ -158,3 +159,7 @@ PARENTS_MAX = 8
 
 CONTESTED_MAX = 64
 """Acts of one person that are kept although a removal cut them off: the first of each chain."""
+
+REQUESTS_MAX = 256
+"""Requests to be let in that are read of a room, the newest: each time that one comes all are, and
+each costs a decryption and two signatures."""

@@ -176,6 +176,15 @@ class Groups:
         found = await self._database.read(lambda tx: withheld.acts(tx, group.room))
         return [one for certificate, entry in found if (one := signed_act(entry, certificate))]
 
+    async def forked_acts(self, group: Group) -> list[SignedAct]:
+        """The acts that we hold of chains which are known to be forked."""
+        found: list[SignedAct] = []
+        for chain in group.forks.keys() & group.heads.keys():
+            certificate = group.certificates[group.heads[chain].device]
+            acts = await self._database.read(partial(journal.acts, room=group.room, chain=chain))
+            found += [one for entry in acts if (one := signed_act(entry, certificate))]
+        return found
+
     async def acts_of(self, group: Group, person: bytes) -> list[SignedAct]:
         """All acts that `person` wrote, whether or not they count."""
         found = await self._database.read(lambda tx: journal.acts(tx, group.room))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from p2pchat import errors, events
 from p2pchat.core.acts import ADMIT, MEMBER, Admit
+from p2pchat.core.bounds import REQUESTS_MAX
 from p2pchat.core.entry import DENIAL, REQUEST, DenialBody, Entry, RequestBody
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Identity, Random, id_text
@@ -150,7 +151,10 @@ class Joining:
 
         def read(tx: Connection) -> tuple[list[Entry], list[Entry]]:
             room = group.room
-            return journal.of_kind(tx, room, REQUEST), journal.of_kind(tx, room, DENIAL)
+            return (
+                journal.tail(tx, room, (REQUEST,), last=REQUESTS_MAX),
+                journal.tail(tx, room, (DENIAL,), last=4 * REQUESTS_MAX),
+            )
 
         asked, denied = await self._database.read(read)
         answered = set()
@@ -351,7 +355,11 @@ class Joining:
 
     async def _keep(self, join: Join) -> None:
         await self._database.write(lambda tx: table.add_join(tx, join))
+        old = self._joins.get(join.host)
         self._joins[join.host] = join
+        if old is not None and old.secret is not None and old.secret != join.secret:
+            # One place to wait at for each invite, however often its host asks anew.
+            self._stop(self._serving, old.secret)
 
     async def _drop(self, join: Join) -> None:
         await self._database.write(lambda tx: table.drop_join(tx, join.host))

@@ -95,6 +95,7 @@ class Mesh:
         if self.shares(group, session.peer):
             session.share(group)
             session.contest(group.room, await self._groups.withheld_acts(group))
+            session.contest(group.room, await self._groups.forked_acts(group))
         elif session.peer in group.membership.persons:
             session.part(group)
             acts = await self._groups.removals_of(group, session.peer)
@@ -109,6 +110,16 @@ class Mesh:
             if isinstance(placed.act, Remove):
                 acts = await self._groups.acts_of(group, placed.act.person)
                 session.contest(group.room, acts[-_ANSWERED:])
+
+    async def forked(self, group: Group) -> None:
+        """An author wrote two histories: show the acts of the one that we have.
+
+        Nobody takes more of that chain, and yet all have to judge by the same acts.
+        """
+        acts = await self._groups.forked_acts(group)
+        for session in list(self._peers.sessions()):
+            if self.shares(group, session.peer):
+                session.contest(group.room, acts)
 
     async def declined(self, session: "Session", fact: Declined) -> None:
         """The peer does not take a chain: show its acts, of which it may not know."""

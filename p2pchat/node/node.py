@@ -531,6 +531,8 @@ class Node:
                 other.prove(fact.room, proof)
         if isinstance(fact.proof, Fork):
             session.prove(fact.room, proof)
+        if isinstance(chains, Group):
+            await self.online_parts.mesh.forked(chains)
         author = self._rooms.author(fact.room, fact.chain)
         if fact.chain == self._rooms.own_chain(fact.room):
             await self._rooms.renew()

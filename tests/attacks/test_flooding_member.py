@@ -1,19 +1,26 @@
 """What a member tries by sheer number: acts, chains, forks, keys. Others must go on undisturbed."""
 
+import asyncio
+import copy
 import hashlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
 from nacl.signing import SigningKey
 
-from p2pchat.core.acts import ADMIN, ROLE, SETTING, Role, Seen, Setting
+from p2pchat.core.acts import ADMIN, ADMIT, ROLE, SETTING, Admit, Role, Seen, Setting
 from p2pchat.core.chain import Accepted, Chains, Verdict
 from p2pchat.core.entry import EPOCH, GRANT, MESSAGE, Entry, MessageBody
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity
 from p2pchat.core.membership import Membership
+from p2pchat.core.reconcile import Append
 from p2pchat.core.sealing import seal_epoch
+from p2pchat.node.groups import Groups
+from tests.harness.crew import Crew
 from tests.harness.writer import Writer, founder
 
 guarded = pytest.mark.parametrize("guard", [False, True], ids=["check taken out", "as it is"])
@@ -141,3 +148,59 @@ def test_devices_without_end(monkeypatch: pytest.MonkeyPatch, *, guard: bool) ->
         phone.begin()
         ann.take_all(phone)
     assert len(ann.group.certificates_of(ann.group.members)) == (17 if guard else 42)
+
+
+@guarded
+async def test_two_histories_that_let_somebody_in_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, guard: bool
+) -> None:
+    """A fork: ann is shown a history with an admission, bob one without, each for good."""
+    if not guard:
+        monkeypatch.setattr(Groups, "forked_acts", _none)
+    async with Crew.open(tmp_path, "ann", "bob", "mallory", "puppet") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob", "mallory")
+        await crew["mallory"].say("hi")
+        await crew.settle("ann", "bob", "mallory")
+        await crew.cut_all()
+        ann, bob, puppet = crew["ann"], crew["bob"], crew["puppet"].node.identity.certificate
+        mallory = crew["mallory"].node
+        own = Group(room)
+        vars(own).update(copy.deepcopy(vars(crew["mallory"].group(room))))
+        seen = own.membership.seen(mallory.identity.person)
+        for sailor, kind, body in (
+            (ann, ADMIT, Admit(seen, puppet)),
+            (bob, SETTING, Setting(seen, "topic", "nobody came")),
+        ):
+            branch = copy.deepcopy(own)
+            entry = branch.write(
+                mallory.identity,
+                mallory._rooms._incarnation,
+                time=1_800_000_000_000 << 16,
+                kind=kind,
+                body=body,
+                random=os.urandom,
+            )
+            assert isinstance(_take(sailor.group(room), entry), Accepted)
+            await sailor.node._rooms.commit([Append(room, (entry,))], None)
+        await crew.link("ann", "bob")
+        await crew.until(lambda: bool(ann.group(room).forks and bob.group(room).forks))
+
+        def agreed() -> bool:
+            return ann.group(room).members == bob.group(room).members
+
+        if guard:
+            await crew.until(agreed)
+            assert puppet.person in bob.group(room).members
+        else:
+            await asyncio.sleep(1)
+            assert not agreed()
+
+
+def _take(group: Group, entry: Entry) -> object:
+    assert entry.signature is not None
+    return group.accept([entry.raw], [entry.body], entry.signature)
+
+
+async def _none(*_: object) -> list[object]:
+    return []

@@ -1,11 +1,14 @@
 """How somebody comes into a room, and what of it outlives a restart."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from p2pchat import errors, events
-from p2pchat.core.identity import id_text
+from p2pchat.core.entry import REQUEST, RequestBody
+from p2pchat.core.identity import Identity, id_text
+from p2pchat.core.wire import Pending
 from tests.harness.crew import Crew
 
 
@@ -77,3 +80,30 @@ async def test_a_join_that_nobody_approves_ends_in_time(tmp_path: Path) -> None:
         with pytest.raises(errors.Unreachable) as raised:
             await carol.node._let_in(session, 0.0)
         assert raised.value.code == "not-approved"
+
+
+async def test_a_host_that_asks_anew_and_anew_has_us_wait_at_one_place(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "carol") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "carol", ask=True)
+        joining = crew["carol"].node._joining
+        await joining.outcome(crew["ann"].person)
+        session = crew["carol"].peers.held[crew["ann"].person]
+        for number in range(20):
+            await joining.invited(session, Pending(room, "crew", bytes([number]) * 32))
+        assert list(joining._serving) == [bytes([19]) * 32]
+
+
+async def test_of_requests_without_end_the_newest_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2pchat.node.joining.REQUESTS_MAX", 4)
+    async with Crew.open(tmp_path, "ann") as crew:
+        room = await crew.found("ann")
+        ann = crew["ann"].node
+        names = [f"guest {number}" for number in range(6)]
+        for name in names:
+            certificate = Identity.create(name, os.urandom).certificate
+            await ann._rooms.write(room, REQUEST, RequestBody(certificate, bytes(32)), ())
+        requests = await ann._joining.requests(crew["ann"].group(room))
+        assert [request.certificate.name for request in requests] == names[2:]
