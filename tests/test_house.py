@@ -38,10 +38,12 @@ UNMIRRORING = {
     "tests/bench": "measures, against the raw libraries",
     "tests/core/test_convergence.py": "the machines of many members together",
     "tests/attacks": "tries what the adversaries of docs/security.md would",
+    "tests/fuzz": "one list of all parsers that outsiders reach, for hypothesis and atheris",
     "tests/end_to_end": "drives the installed command",
     "tests/harness": "what other tests stand on",
     "tests/lab": "network namespaces",
     "tests/test_house.py": "this file",
+    "tests/test_security_doc.py": "holds docs/security.md to the tests that it names",
     "tests/test_vectors.py": "bytes that core and signaling agree on with other implementations",
     "tests/vectors": "those bytes, and what made them",
 }

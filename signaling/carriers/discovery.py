@@ -7,7 +7,7 @@ nothing it says makes us connect to the Internet.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, ip_address
@@ -244,9 +244,17 @@ class Discovery:
             raise OSError("no service query") from error
         if not answered:
             raise OSError("no answer to the service query")
-        nonce = bytes.fromhex((info.properties.get(b"n") or b"").decode("ascii"))
-        if info.properties.get(b"v") != b"1" or len(nonce) != 16 or not info.port:
+        nonce = _nonce(info.properties)
+        if not info.port:
             raise ValueError("not one of ours")
         addresses = info.parsed_addresses(IPVersion.V4Only)
         usable = [address for address in addresses if binding.reachable(address)]
         return Neighbour(nonce, tuple(usable[:_ADDRESSES_MAX]), info.port)
+
+
+def _nonce(properties: Mapping[bytes, bytes | None]) -> bytes:
+    """What a TXT record says. Raises ValueError if it is none of ours."""
+    nonce = bytes.fromhex((properties.get(b"n") or b"").decode("ascii"))
+    if properties.get(b"v") != b"1" or len(nonce) != 16:
+        raise ValueError("not one of ours")
+    return nonce
