@@ -5,6 +5,7 @@ global. Every key needs a reason why no default can be right for everybody.
 """
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ __all__ = [
     "MailboxConfig",
     "MessagesConfig",
     "NetConfig",
+    "NotifyConfig",
+    "PrivacyConfig",
     "TrustConfig",
     "keys",
     "load",
@@ -78,6 +81,21 @@ class MessagesConfig(_Section, frozen=True, kw_only=True):
     lifetime_s: int = 0
 
 
+class PrivacyConfig(_Section, frozen=True, kw_only=True):
+    """What members of rooms in common are told of us; of what we hide we are shown nothing."""
+
+    presence: bool = True
+    typing: bool = True
+    read: bool = True
+
+
+class NotifyConfig(_Section, frozen=True, kw_only=True):
+    """Where somebody mentions us: `bell` of the chat's terminal, a `command` that is run."""
+
+    bell: bool = True
+    command: str = ""
+
+
 class ApiConfig(_Section, frozen=True, kw_only=True):
     """`port`: TCP port of the local API on loopback, 0 = Unix socket only."""
 
@@ -92,6 +110,8 @@ class Config(_Section, frozen=True, kw_only=True):
     files: FilesConfig = FilesConfig()
     trust: TrustConfig = TrustConfig()
     messages: MessagesConfig = MessagesConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    notify: NotifyConfig = NotifyConfig()
     api: ApiConfig = ApiConfig()
     # section.key -> "default", "file", "environment" or "--set"
     sources: dict[str, str] = {}
@@ -109,6 +129,15 @@ class Config(_Section, frozen=True, kw_only=True):
             raise _malformed(
                 f"mailbox.url is no address of a mailbox: {self.mailbox.url!r}",
                 "write https://host, as whoever runs the server tells you",
+            ) from error
+
+    def notify_command(self) -> list[str]:
+        """`notify.command` as its words, empty for none. Raises `config-malformed`."""
+        try:
+            return shlex.split(self.notify.command)
+        except ValueError as error:
+            raise _malformed(
+                f"notify.command is no command: {error}", "close the quotes that it opens"
             ) from error
 
 
@@ -169,6 +198,7 @@ def load(
     except msgspec.ValidationError as error:
         raise _malformed(f"setting of the wrong type: {error}", "see p2pchat config") from error
     found.mailbox_address()
+    found.notify_command()
     return found
 
 

@@ -31,8 +31,10 @@ __all__ = [
     "Note",
     "Peer",
     "Pending",
+    "Presence",
     "Proof",
     "Reaction",
+    "Read",
     "ReplyReady",
     "RoomRow",
     "SafetyNumber",
@@ -41,6 +43,7 @@ __all__ = [
     "Status",
     "Sync",
     "Transfer",
+    "Typing",
     "Vouch",
     "Voucher",
     "as_json",
@@ -80,6 +83,7 @@ class Peer(_Event, frozen=True, kw_only=True, tag="peer"):
 
     `how` it was verified, and for a proof the `place` that it names. `own_name` where `name` is our
     alias. `clash`: the peer id of whom we knew before under that name. `colour`: `#rrggbb`.
+    `presence`: absent where somebody who is linked does not tell.
     """
 
     peer: str
@@ -99,6 +103,7 @@ class Peer(_Event, frozen=True, kw_only=True, tag="peer"):
     vouchers: list[Voucher] = []
     clash: str | None = None
     colour: str | None = None
+    presence: Literal["online", "away", "offline"] | None = None
 
 
 class SafetyNumber(_Event, frozen=True, kw_only=True, tag="safety-number"):
@@ -201,7 +206,9 @@ class Message(_Event, frozen=True, kw_only=True, tag="message"):
     """One message of the journal, decrypted, as it reads now. `author` is a peer id.
 
     `text` is empty once it is `deleted`; `expires` is when it will disappear. `verified`, `clash`
-    and `colour` are the author's as in Peer; `verified` is absent for our own.
+    and `colour` are the author's as in Peer; `verified` is absent for our own, which have peer ids
+    instead: `delivered_to` has it on disk, `read_by` has read it. `mention`: it
+    has our name after an `@`.
     """
 
     room: str
@@ -219,6 +226,9 @@ class Message(_Event, frozen=True, kw_only=True, tag="message"):
     pinned: bool = False
     reactions: list[Reaction] | None = None
     expires: str | None = None
+    mention: bool = False
+    delivered_to: list[str] = []
+    read_by: list[str] = []
 
 
 class Changed(_Event, frozen=True, kw_only=True, tag="changed"):
@@ -242,6 +252,35 @@ class Delivered(_Event, frozen=True, kw_only=True, tag="delivered"):
     room: str
     id: str
     peer: str
+
+
+class Read(_Event, frozen=True, kw_only=True, tag="read"):
+    """`peer` has read more of `room`, up to message `id` as it is shown here; `me`: we have."""
+
+    room: str
+    peer: str
+    name: str
+    id: str | None = None
+    me: bool = False
+
+
+class Presence(_Event, frozen=True, kw_only=True, tag="presence"):
+    """Whether `peer` is at a terminal changed, or (`me`) is so."""
+
+    peer: str
+    name: str
+    presence: Literal["online", "away"]
+    time: str
+    me: bool = False
+
+
+class Typing(_Event, frozen=True, kw_only=True, tag="typing"):
+    """`peer` is writing in `room`, or no more."""
+
+    room: str
+    peer: str
+    name: str
+    typing: bool
 
 
 class Share(_Event, frozen=True, kw_only=True, tag="share"):
@@ -334,7 +373,8 @@ class Status(_Event, frozen=True, kw_only=True, tag="status"):
 
 
 class RoomRow(_Event, frozen=True, kw_only=True, tag="room"):
-    """One room. `entries` counts the journal's, `time` is the newest message's.
+    """One room. `entries` counts the journal's, `time` is the newest message's; `unread`: messages
+    of others that we have not read, 1,000 for more.
 
     The rest is of rooms of many: what we are there, and how it is set.
     """
@@ -349,9 +389,12 @@ class RoomRow(_Event, frozen=True, kw_only=True, tag="room"):
     role: Literal["admin", "member"] | None = None
     topic: str | None = None
     settings: dict[str, str] | None = None
+    unread: int = 0
 
 
 class Member(_Event, frozen=True, kw_only=True, tag="member"):
+    """`read_up_to`: the last message, as they are shown here, that this member has read."""
+
     room: str
     peer: str
     name: str
@@ -364,6 +407,9 @@ class Member(_Event, frozen=True, kw_only=True, tag="member"):
     vouchers: list[Voucher] = []
     clash: str | None = None
     colour: str | None = None
+    presence: Literal["online", "away", "offline"] | None = None
+    last_seen: str | None = None
+    read_up_to: str | None = None
 
 
 class Setting(_Event, frozen=True, kw_only=True, tag="setting"):
@@ -423,6 +469,9 @@ Event = (
     | Message
     | Changed
     | Delivered
+    | Read
+    | Presence
+    | Typing
     | Share
     | Transfer
     | Sync

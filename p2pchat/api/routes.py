@@ -32,8 +32,10 @@ __all__ = [
     "Nothing",
     "PeerRequest",
     "PinRequest",
+    "PresenceRequest",
     "ProofRequest",
     "ReactRequest",
+    "ReadRequest",
     "ReplyRequest",
     "RoleRequest",
     "RoomRequest",
@@ -42,6 +44,7 @@ __all__ = [
     "ShareRequest",
     "Stream",
     "SyncRequest",
+    "TypingRequest",
     "UnshareRequest",
     "VerifyRequest",
     "WithdrawRequest",
@@ -71,8 +74,10 @@ __all__ = [
     "person",
     "pin",
     "pins",
+    "presence",
     "proof",
     "react",
+    "read",
     "rename",
     "reply",
     "role",
@@ -83,6 +88,7 @@ __all__ = [
     "share",
     "status",
     "sync",
+    "typing",
     "unshare",
     "verify",
     "versions",
@@ -217,14 +223,34 @@ class PinRequest(_Request, frozen=True, kw_only=True):
     on: bool = True
 
 
+class ReadRequest(_Request, frozen=True, kw_only=True):
+    """`upto`: a message; else all that is here."""
+
+    room: str
+    upto: str | None = None
+
+
+class PresenceRequest(_Request, frozen=True, kw_only=True):
+    """Somebody is at the face, has written a line (`wrote`), or says to be `away`."""
+
+    away: bool = False
+    wrote: bool = False
+
+
+class TypingRequest(_Request, frozen=True, kw_only=True):
+    room: str
+    typing: bool = True
+
+
 class LogRequest(_Request, frozen=True, kw_only=True):
-    """`last`: None for all. `since`: Unix seconds."""
+    """`last`: None for all. `since`: Unix seconds. `read`: what is shown counts as read."""
 
     room: str
     last: int | None = 50
     since: float | None = None
     search: str | None = None
     follow: bool = False
+    read: bool = False
 
 
 class ExportRequest(_Request, frozen=True, kw_only=True):
@@ -473,15 +499,33 @@ async def log(node: Node, request: LogRequest) -> Stream:
         ):
             shown.add(message.id)
             yield message
+        if request.read:
+            await room.mark_read()
         if not request.follow:
             return
         async for event in feed:
             if isinstance(event, events.Message) and event.room == room.id:
                 if event.id not in shown:
                     yield event
+                    if request.read:
+                        await room.mark_read(event.id)
                 shown.discard(event.id)
             elif isinstance(event, events.Changed) and event.room == room.id:
                 yield event
+
+
+async def read(node: Node, request: ReadRequest) -> Stream:
+    yield await (await node.room(request.room)).mark_read(request.upto)
+
+
+async def presence(node: Node, request: PresenceRequest) -> Stream:
+    yield node.presence.leave() if request.away else node.presence.active(wrote=request.wrote)
+
+
+async def typing(node: Node, request: TypingRequest) -> Stream:
+    room = await node.room(request.room)
+    yield node.presence.active()
+    node.presence.write(room.key, typing=request.typing)
 
 
 async def export(node: Node, request: ExportRequest) -> Stream:
@@ -584,6 +628,9 @@ ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
     "pins": (RoomRequest, pins),
     "versions": (MessageRequest, versions),
     "log": (LogRequest, log),
+    "reads": (ReadRequest, read),
+    "presence": (PresenceRequest, presence),
+    "typing": (TypingRequest, typing),
     "exports": (ExportRequest, export),
     "imports": (ImportRequest, import_),
     "doctor": (Nothing, doctor),

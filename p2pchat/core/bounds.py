@@ -35,6 +35,7 @@ __all__ = [
     "RUN_BYTES",
     "RUN_ENTRIES_MAX",
     "SDP_BYTES_MAX",
+    "SEEN_ROWS_MAX",
     "TEXT_BYTES_MAX",
     "TIME_MAX_MS",
     "TIME_MIN_MS",
@@ -125,6 +126,9 @@ TIME_MAX_MS = 7_258_118_400_000  # 2200-01-01
 
 RECIPIENTS_MAX = 4_096
 """Members that one epoch is sealed to; 200 bytes each."""
+
+SEEN_ROWS_MAX = 1_024
+"""Chains of one frame of read marks: 30 bytes each, for `live`; more go in several."""
 
 SDP_BYTES_MAX = 8_192
 """A WebTorrent offer; libtorrent's take 1 to 2 KB."""

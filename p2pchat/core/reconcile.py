@@ -362,6 +362,16 @@ class Reconcile:
         side = self._sides.get(room)
         return side.peer.get(chain, -1) if side is not None else -1
 
+    def tag_of(self, room: bytes) -> bytes | None:
+        """The name of a room on this link, where it is shared."""
+        side = self._sides.get(room)
+        return side.tag if side is not None and not side.closed else None
+
+    def room_of(self, tag: bytes) -> bytes | None:
+        """The shared room of that name on this link."""
+        room = self._tags.get(tag)
+        return room if room is not None and not self._sides[room].closed else None
+
     def progress(self) -> list[Progress]:
         return [self._progress(side) for side in self._sides.values() if not side.closed]
 

@@ -14,6 +14,7 @@ from p2pchat.core.bounds import (
     LACKING_MAX,
     RUN_ENTRIES_MAX,
     SDP_BYTES_MAX,
+    SEEN_ROWS_MAX,
     TOPIC_BYTES_MAX,
 )
 from p2pchat.core.chain import ForkProof
@@ -26,6 +27,7 @@ __all__ = [
     "Body",
     "Bye",
     "Contested",
+    "Cue",
     "Decline",
     "Denied",
     "Fork",
@@ -35,13 +37,17 @@ __all__ = [
     "Lacking",
     "Level",
     "Pending",
+    "Presence",
     "RoomFrame",
     "Row",
     "Run",
+    "Seen",
+    "SeenRow",
     "Signal",
     "SignedAct",
     "Summary",
     "Swarm",
+    "Typing",
     "Want",
     "Welcome",
     "decode",
@@ -202,14 +208,43 @@ class Swarm(msgspec.Struct, frozen=True, array_like=True, tag=33):
     reply: bool
 
 
+class Presence(msgspec.Struct, frozen=True, array_like=True, tag=34):
+    """Whether somebody is at the terminal: 0 yes, 1 not for a while; later ones mean neither."""
+
+    state: int
+
+
+class Typing(msgspec.Struct, frozen=True, array_like=True, tag=35):
+    """I am writing in this room; it holds for a few seconds. False: no more."""
+
+    tag: bytes
+    typing: bool
+
+
+class SeenRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Up to where I have read one chain."""
+
+    chain: bytes
+    seq: int
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True, tag=36):
+    """I have read these chains of the room up to there."""
+
+    tag: bytes
+    rows: tuple[SeenRow, ...]
+
+
 class Bye(msgspec.Struct, frozen=True, array_like=True, tag=47):
     code: str
 
 
 RoomFrame = Summary | Heads | Want | Run | Have | Fork | Level | Contested | Decline
 """What reconciliation says."""
-Frame = RoomFrame | Welcome | Pending | Denied | Lacking | Bodies | Signal | Swarm | Bye
-_TYPES = frozenset({16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 47})
+Cue = Presence | Typing | Seen
+"""What tells of a person, and stands in no journal."""
+Frame = RoomFrame | Welcome | Pending | Denied | Lacking | Bodies | Signal | Swarm | Cue | Bye
+_TYPES = frozenset({*range(16, 30), *range(32, 37), 47})
 _DECODER = msgspec.msgpack.Decoder(Frame)
 _TYPE = msgspec.msgpack.Decoder(tuple[int, ...])
 encode = msgspec.msgpack.Encoder().encode
@@ -300,6 +335,16 @@ def _sound(frame: Frame) -> bool:
             )
         case Swarm(tag, port):
             return len(tag) == 16 and 0 <= port < 65_536
+        case Presence(state):
+            return 0 <= state < 256
+        case Typing(tag):
+            return len(tag) == 16
+        case Seen(tag, rows):
+            return (
+                len(tag) == 16
+                and len(rows) <= SEEN_ROWS_MAX
+                and all(len(row.chain) == 16 and 0 <= row.seq < 1 << 63 for row in rows)
+            )
         case Bye(code):
             return len(code) <= 64
 

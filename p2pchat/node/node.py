@@ -31,15 +31,18 @@ from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, direct_room, id_text
 from p2pchat.core.invite import inviter_name, leads_into_room
 from p2pchat.core.reconcile import Contests, Declined, Forked, Load, PeerHas, Progress
-from p2pchat.core.wire import Denied, Pending, Signal, Swarm, Welcome
+from p2pchat.core.wire import Cue, Denied, Pending, Seen, Signal, Swarm, Welcome
 from p2pchat.node import archive, doctor
 from p2pchat.node.bodies import Filling
 from p2pchat.node.bus import Bus, Subscription
 from p2pchat.node.groups import Groups
 from p2pchat.node.joining import Joining
+from p2pchat.node.marks import Marks
 from p2pchat.node.mesh import Mesh
 from p2pchat.node.moderation import Moderation
+from p2pchat.node.notify import Notifier
 from p2pchat.node.people import People
+from p2pchat.node.presence import Presence
 from p2pchat.node.room import Room
 from p2pchat.node.rooms import Rooms
 from p2pchat.store import journal, meta
@@ -157,6 +160,10 @@ class Node:
             os.urandom,
             time.time,
         )
+        self.marks = Marks(
+            database, rooms, self.people, self._me, bus.publish, enabled=config.privacy.read
+        )
+        self.presence = Presence(rooms, self.people, self._me, bus.publish, config.privacy)
         self._groups.changed = self._changed
         self._joining.asked = self._asked
         self._following = asyncio.Lock()
@@ -199,6 +206,7 @@ class Node:
             bus = Bus()
             stack.callback(bus.close)
             node = await cls._load(profile, config, database, key, bus, chosen)
+            stack.push_async_callback(node.marks.save)
             if online:
                 await stack.enter_async_context(node.networked())
             yield node
@@ -243,6 +251,7 @@ class Node:
         rooms.timer_s = node._timer_s
         await rooms.load()
         await node.people.load()
+        await node.marks.load()
         await node._groups.load()
         node.moderation.load()
         return node
@@ -299,7 +308,7 @@ class Node:
             self._rooms.listeners.append(self._gossip)
             tasks.create_task(self._rooms.words.run())
             tasks.create_task(self._rooms.talk.watch())
-            self.people.session = peers.session
+            self.attend(peers, tasks)
             for contact in self.people.contacts:
                 if not self.people.blocked(contact.person):
                     peers.contact(contact.person, contact.secret)
@@ -314,9 +323,24 @@ class Node:
             finally:
                 self._joining.offline()
                 await invites.close()
+                await self.people.parted([session.peer for session in peers.sessions()])
                 await peers.close()
                 self.people.session = lambda _: None
+                self.marks.sessions = self.presence.sessions = lambda: ()
                 self._online = None
+
+    def attend(self, peers: "Peers", tasks: asyncio.TaskGroup) -> None:
+        """Tell over links how it is with us, and hear of others, for as long as the tasks run."""
+        self.people.session = peers.session
+        self.marks.sessions = self.presence.sessions = peers.sessions
+        tasks.create_task(self.marks.run())
+        tasks.create_task(self.presence.run())
+        if command := self.config.notify_command():
+            tasks.create_task(Notifier(self._bus, command, self._name_of_room).run())
+
+    def _name_of_room(self, room: str) -> str:
+        found = [one for one in self._rooms.all() if id_text(one.room) == room]
+        return self._room_name(found[0]) if found else room[:8]
 
     async def _carriers(self, stack: AsyncExitStack) -> "list[Carrier]":
         if not self.config.lan.enabled:
@@ -483,13 +507,17 @@ class Node:
             self._bus.publish(self.joined(person))
         await self.online_parts.mesh.entered(session)
         await self._joining.entered(session)
+        self.presence.entered(session)
         await self.online_parts.shares.entered(session)
 
     async def left(self, session: "Session", reason: str) -> None:
         if self._online is None:
             return
         self._online.shares.left(session)
+        self.marks.left(session)
         if self._online.peers.session(session.peer) is None:
+            self.presence.left(session.peer)
+            await self.people.parted([session.peer])
             self._bus.publish(self._peer_event(session, "disconnected", reason))
 
     def _peer_event(self, session: "Session", state: str, reason: str | None = None) -> events.Peer:
@@ -544,28 +572,19 @@ class Node:
             )
 
     async def peer_has(self, session: "Session", fact: PeerHas) -> None:
-        """Entries of ours have reached a disk elsewhere."""
-        if fact.chain != self._rooms.own_chain(fact.room):
-            return
-        if self._rooms.behind(fact.room, fact.seq):
+        """Entries have reached a disk elsewhere."""
+        ours = fact.chain == self._rooms.own_chain(fact.room)
+        if ours and self._rooms.behind(fact.room, fact.seq):
             # More of us than we have: this profile was put back from a copy, or runs twice.
             _log.warning("a member has newer entries of ours; we go on as a new incarnation")
             await self._rooms.renew()
-        if not self._bus.heard():
-            return
-        recent = self._rooms.recent.between(fact.chain, fact.before, fact.seq)
-        if recent is not None:
-            found = [entry.id for entry in recent if entry.header.kind == MESSAGE]
+        await self.marks.has(session, fact)
+
+    def cued(self, session: "Session", frame: Cue) -> None:
+        if isinstance(frame, Seen):
+            self.marks.seen(session, frame)
         else:
-            found = await self._database.read(
-                lambda tx: journal.messages_between(tx, fact.chain, fact.before, fact.seq, MESSAGE)
-            )
-        for id_ in found:
-            self._bus.publish(
-                events.Delivered(
-                    room=id_text(fact.room), id=id_text(id_), peer=id_text(session.peer)
-                )
-            )
+            self.presence.cued(session, frame)
 
     def _gossip(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
         """Push new entries along the mesh; whom that misses learns of them by the next summary."""
@@ -722,7 +741,8 @@ class Node:
             or chains.total
             or not met & (chains.members - {self.identity.person})
         ]
-        rows = [await self._row(chains) for chains in shown]
+        unread = await self.marks.unread(shown)
+        rows = [await self._row(chains, unread[chains.room]) for chains in shown]
         return rows + [
             events.RoomRow(
                 room=id_text(join.room), name=join.name, kind="group", members=0, state="pending"
@@ -731,7 +751,7 @@ class Node:
             if join.room is not None and self._rooms.get(join.room) is None
         ]
 
-    async def _row(self, chains: Chains) -> events.RoomRow:
+    async def _row(self, chains: Chains, unread: int) -> events.RoomRow:
         newest = await self._rooms.history(chains.room, last=1, since_s=None, kinds=(MESSAGE,))
         row = events.RoomRow(
             room=id_text(chains.room),
@@ -740,6 +760,7 @@ class Node:
             members=len(chains.members),
             entries=chains.total,
             time=newest[0].time if newest else None,
+            unread=unread,
         )
         if not isinstance(chains, Group):
             return row
@@ -810,6 +831,7 @@ class Node:
         """
         found = await self.room(room)
         await self.moderation.forget(found.group())
+        self.marks.forget(found.key)
         if self._online is not None:
             for session in self._online.peers.sessions():
                 session.drop(found.key)
@@ -859,14 +881,8 @@ class Node:
         return await self._rooms.write(room, kind, body, others)
 
     def holders(self, room: bytes, entry: Entry) -> set[str]:
-        """Ids of linked members that have told that they hold `entry`."""
-        if self._online is None:
-            return set()
-        return {
-            id_text(session.peer)
-            for session in self._online.peers.sessions()
-            if session.reconcile.peer_seq(room, entry.chain) >= entry.header.seq
-        }
+        """Ids of members that have told that they have `entry` on disk."""
+        return {id_text(person) for person in self.marks.holders(room, entry)}
 
     # -- syncing -------------------------------------------------------------------------------
 

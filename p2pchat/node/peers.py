@@ -7,6 +7,7 @@ person stand, the side with the lower person key closes the older.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,7 +24,7 @@ from p2pchat.core.handshake import (
     WrongPassword,
 )
 from p2pchat.core.identity import Certificate, Identity, Random, derive, id_text
-from p2pchat.core.machine import Close, Output
+from p2pchat.core.machine import Close, Output, Send
 from p2pchat.core.reconcile import (
     Contests,
     Declined,
@@ -38,12 +39,16 @@ from p2pchat.core.wire import (
     BadFrame,
     Bodies,
     Bye,
+    Cue,
     Denied,
     Lacking,
     Pending,
+    Presence,
+    Seen,
     Signal,
     SignedAct,
     Swarm,
+    Typing,
     Welcome,
 )
 from p2pchat.core.wire import decode as decode_frame
@@ -66,6 +71,8 @@ _DELAYS_S = {"dht": 60.0}
 """What an answer takes to get there, by carrier; others are at once."""
 _HALF_OPEN_MAX = 64
 """Links between answer and proof; each costs a socket and a DTLS context."""
+_CUES_MAX = 1_024
+"""What waits for a link that is stuck: people make few, and it is dead after ten seconds."""
 
 
 class LinkRefused(Exception):
@@ -114,6 +121,7 @@ class Hub(Protocol):
     async def contested(self, session: "Session", fact: Contests) -> None: ...
     async def declined(self, session: "Session", fact: Declined) -> None: ...
     async def invited(self, session: "Session", frame: Welcome | Pending | Denied) -> None: ...
+    def cued(self, session: "Session", frame: Cue) -> None: ...
     async def entered(self, session: "Session") -> None: ...
     async def left(self, session: "Session", reason: str) -> None: ...
 
@@ -144,6 +152,7 @@ class Session:
         """chain -> new entries that wait for the runner: what comes meanwhile shares their frame"""
         self.asked: set[bytes] = set()
         """entries whose bodies the peer was asked for"""
+        self._cues: deque[Cue] = deque(maxlen=_CUES_MAX)
 
     @property
     def peer(self) -> bytes:
@@ -163,7 +172,14 @@ class Session:
         self._pushes.setdefault(entries[0].chain, []).extend(entries)
         self._runner.wake()
 
+    def cue(self, frame: Cue) -> None:
+        """Tell how it is with us; lost with the link."""
+        self._cues.append(frame)
+        self._runner.wake()
+
     def _outputs(self) -> Iterator[Output]:
+        while self._cues:
+            yield Send(encode_frame(self._cues.popleft()))
         pushes, self._pushes = self._pushes, {}
         for entries in pushes.values():
             for part in pushed_together(entries):
@@ -267,6 +283,8 @@ class Session:
                         await self._hub.signalled(self, frame)
                     case Lacking() | Bodies():
                         await self._hub.filling.received(self, frame)
+                    case Presence() | Typing() | Seen():
+                        self._hub.cued(self, frame)
                     case Bye(code):
                         await self._link.close(code)
                         return code

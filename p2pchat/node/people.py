@@ -64,6 +64,8 @@ class People:
         """who comes under whose name; None: likewise"""
         self._told: set[tuple[bytes, bytes]] = set()
         self.session: Callable[[bytes], Session | None] = lambda _: None
+        self.presence: Callable[[bytes], Literal["online", "away", "offline"] | None]
+        self.presence = lambda _: None
         rooms.shown_as = self._author
         rooms.listeners.append(self._heard)
 
@@ -105,6 +107,19 @@ class People:
         self._contacts = {row.person: row for row in await self._database.write(write)}
         self._changed()
         return self._contacts.get(certificate.person)
+
+    async def parted(self, persons: Sequence[bytes]) -> None:
+        """The last link to each has ended: that is when we saw them last."""
+        now = self._wall()
+
+        def write(tx: Connection) -> None:
+            for person in persons:
+                contacts.seen(tx, person, now)
+
+        await self._database.write(write)
+        for person in persons:
+            if (contact := self._contacts.get(person)) is not None:
+                self._contacts[person] = replace(contact, last_seen=now)
 
     async def meet(self, certificate: Certificate, secret: bytes) -> Contact | None:
         """Make a member of a room of ours a contact; None if it is one, or blocked."""
@@ -266,7 +281,7 @@ class People:
 
     def row(self, person: bytes) -> events.Peer:
         """All that we know of somebody."""
-        session, contact, mark = self.session(person), self.contact(person), self._mark(person)
+        session, mark = self.session(person), self._mark(person)
         clash = self.clash(person)
         return events.Peer(
             peer=id_text(person),
@@ -276,7 +291,7 @@ class People:
             path=session.path if session else None,
             verified=self.verified(person),
             forked=any(person in self._rooms.forked(chains.room) for chains in self._rooms.all()),
-            last_seen=events.rfc3339(contact.last_seen) if contact and contact.last_seen else None,
+            last_seen=self._last_seen(person),
             how=mark.how,
             place=mark.place or None,
             own_name=self.own_name(person) if mark.alias else None,
@@ -284,7 +299,12 @@ class People:
             vouchers=self.vouchers(person),
             clash=id_text(clash) if clash else None,
             colour=colour(person),
+            presence=self.presence(person),
         )
+
+    def _last_seen(self, person: bytes) -> str | None:
+        contact = self.contact(person)
+        return events.rfc3339(contact.last_seen) if contact and contact.last_seen else None
 
     def rows(self) -> list[events.Peer]:
         """Contacts, and whoever else we have said something of."""
@@ -310,6 +330,8 @@ class People:
                     vouchers=self.vouchers(person),
                     clash=id_text(clash) if clash else None,
                     colour=colour(person),
+                    presence=self.presence(person),
+                    last_seen=self._last_seen(person),
                 )
             )
         return found

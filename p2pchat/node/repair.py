@@ -34,6 +34,7 @@ _TABLES = (
     "epochs",
     "forks",
     "dropped",
+    "receipts",
 )
 
 

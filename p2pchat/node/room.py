@@ -25,6 +25,7 @@ from p2pchat.core.group import Group
 from p2pchat.core.identity import id_text
 from p2pchat.core.talk import is_reaction
 from p2pchat.node.bus import Subscription
+from p2pchat.node.marks import Marks
 from p2pchat.node.moderation import Moderation
 from p2pchat.node.rooms import Rooms
 from p2pchat.text import printable
@@ -38,6 +39,8 @@ class _Node(Protocol):
     def online(self) -> set[str]: ...
     @property
     def moderation(self) -> Moderation: ...
+    @property
+    def marks(self) -> Marks: ...
     def group(self, room: bytes) -> Group: ...
     async def requests(self, room: bytes) -> list[events.JoinRequest]: ...
     def members_of(self, room: bytes) -> list[events.Member]: ...
@@ -206,7 +209,15 @@ class Room:
                 yield event
 
     async def members(self) -> list[events.Member]:
-        return self._node.members_of(self.key)
+        return await self._node.marks.members(self.key, self._node.members_of(self.key))
+
+    async def mark_read(self, message_id: str | None = None) -> events.Read:
+        """We have read all that is here, or what came no later than a message.
+
+        Raises errors.BadInput `entry-unknown`.
+        """
+        id_ = await self._rooms.find(self.key, message_id) if message_id is not None else None
+        return await self._node.marks.mark(self.key, id_)
 
     # -- of rooms of many: all raise errors.BadInput `room-direct` elsewhere -------------------
 

@@ -31,6 +31,7 @@ from p2pchat.core.entry import (
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_range, id_text
 from p2pchat.core.membership import OPEN
+from p2pchat.core.mention import calls
 from p2pchat.core.reconcile import Append, Forked, Load
 from p2pchat.core.talk import may_delete, pinned
 from p2pchat.events import Event, Message, Share, rfc3339
@@ -81,6 +82,8 @@ class Rooms:
         self.shown_as: Callable[[Certificate], Author] = lambda certificate: Author(
             certificate.safe_name(), colour(certificate.person)
         )
+        self.marks_of: Callable[[Entry], tuple[list[str], list[str]]] = lambda entry: ([], [])
+        """Peer ids of who has an entry of ours on disk, and of who has read it."""
         self._incarnation = incarnation
         self._random = random
         self._wall = wall
@@ -436,12 +439,18 @@ class Rooms:
             return None
         if entry.header.kind == MESSAGE:
             shown = message(chains, entry, reading, self.talk.now_ms())
+            me = self.identity()
+            ours = certificate.person == me.person
+            had, read_by = self.marks_of(entry) if ours else ([], [])
             return shown and msgspec.structs.replace(
                 shown,
                 name=author.name,
                 verified=author.verified,
                 clash=author.clash,
                 colour=author.colour,
+                mention=not ours and calls(shown.text, _names(me)),
+                delivered_to=had,
+                read_by=read_by,
             )
         match chains.read(entry):
             case ShareBody(share, name, size, magnet) if len(share) == 32 and size >= 0:
@@ -563,3 +572,9 @@ class Rooms:
                 "see the ids with p2pchat log ROOM --json",
             )
         return matching[0]
+
+
+def _names(identity: Identity) -> tuple[str, ...]:
+    """By what people call us in a message."""
+    id_ = id_text(identity.person)
+    return identity.certificate.safe_name(), id_, id_[:8]

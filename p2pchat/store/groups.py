@@ -71,8 +71,8 @@ def forget(tx: Connection, room: bytes) -> None:
     ids = tx.execute("SELECT id FROM entries WHERE room = ?", (room,)).fetchall()
     tx.executemany("DELETE FROM causes WHERE follower = ?", ids)
     for table in (
-        "entries", "chains", "forks", "withheld", "arrivals", "invite_rooms", "epochs", "members",
-        "rooms",
+        "entries", "chains", "forks", "withheld", "arrivals", "invite_rooms", "receipts", "epochs",
+        "members", "rooms",
     ):  # fmt: skip
         tx.execute(f"DELETE FROM {table} WHERE room = ?", (room,))  # noqa: S608  (constants)
     tx.memory.clear()

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from p2pchat.config import load
 from p2pchat.core.group import Group
 from p2pchat.core.handshake import Established, Proven
 from p2pchat.core.identity import id_text
@@ -104,7 +105,12 @@ class Sailor:
             tasks=tasks,
         )
         node._rooms.listeners.append(node._gossip)
+        self.background = tasks.create_task(self._attend(node))
         self.mesh = mesh
+
+    async def _attend(self, node: Node) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            node.attend(self.peers, tasks)  # type: ignore[arg-type]
 
     @property
     def person(self) -> bytes:
@@ -154,9 +160,12 @@ class Crew:
             finally:
                 for pair in list(crew._links):
                     await crew.cut(*pair)
+                for sailor in crew.all.values():
+                    sailor.background.cancel()
 
-    async def hire(self, name: str) -> Sailor:
-        opened = Node.open(self._folder / name, name=name, online=False)
+    async def hire(self, name: str, *settings: str) -> Sailor:
+        config = load(None, {}, settings)
+        opened = Node.open(self._folder / name, config=config, name=name, online=False)
         node = await self._stack.enter_async_context(opened)
         sailor = self.all[name] = Sailor(name, node, self._tasks)
         await node._joining.online(sailor.peers, sailor.mesh)  # type: ignore[arg-type]
