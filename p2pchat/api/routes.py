@@ -243,7 +243,10 @@ class TypingRequest(_Request, frozen=True, kw_only=True):
 
 
 class LogRequest(_Request, frozen=True, kw_only=True):
-    """`last`: None for all. `since`: Unix seconds. `read`: what is shown counts as read."""
+    """`last`: None for all. `since`: Unix seconds. `read`: what is shown counts as read.
+
+    `more`: while following, also who gets, reads and writes messages there, comes and goes.
+    """
 
     room: str
     last: int | None = 50
@@ -251,6 +254,7 @@ class LogRequest(_Request, frozen=True, kw_only=True):
     search: str | None = None
     follow: bool = False
     read: bool = False
+    more: bool = False
 
 
 class ExportRequest(_Request, frozen=True, kw_only=True):
@@ -510,8 +514,19 @@ async def log(node: Node, request: LogRequest) -> Stream:
                     if request.read:
                         await room.mark_read(event.id)
                 shown.discard(event.id)
-            elif isinstance(event, events.Changed) and event.room == room.id:
-                yield event
+            elif isinstance(event, events.Changed if not request.more else _IN_ROOM):
+                if event.room == room.id:
+                    yield event
+
+
+_IN_ROOM = (
+    events.Changed,
+    events.Delivered,
+    events.Read,
+    events.Typing,
+    events.Membership,
+    events.JoinRequest,
+)
 
 
 async def read(node: Node, request: ReadRequest) -> Stream:

@@ -2,12 +2,24 @@
 
 from dataclasses import dataclass
 
-__all__ = ["COMMANDS", "Slash", "parse"]
+__all__ = ["COMMANDS", "Slash", "addressed", "parse"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "help": ("", "show these commands"),
     "members": ("", "who is in this room"),
-    "rooms": ("", "all rooms"),
+    "rooms": ("", "all rooms, and what is unread in them"),
+    "room": ("[NAME]", "go to a room, @NAME for one person; without NAME: this one's settings"),
+    "room create": ("NAME", "make a room, and go there"),
+    "topic": ("[TEXT]", "what this room is about"),
+    "approve": ("NAME", "let somebody in who asks; also !NAME"),
+    "deny": ("NAME", "turn somebody away who asks"),
+    "remove": ("NAME", "remove a member"),
+    "leave": ("[forget]", "be no member of this room any more; forget: delete it here"),
+    "join": ("BLOB", "accept an invite"),
+    "msg": ("NAME TEXT", 'write to one person; also @NAME TEXT, "A NAME" in quotes'),
+    "me": ("TEXT", "say what you do"),
+    "nick": ("NAME", "change your display name"),
+    "away": ("", "be away until you write something"),
     "whois": ("[NAME]", "what is known of somebody"),
     "verify": ("[NAME] [confirm|revoke]", "the safety number to compare; that it agrees, or not"),
     "alias": ("NAME NEW", "call somebody by a name of yours; without NEW: by theirs again"),
@@ -26,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "files": ("", "shares and transfers"),
     "sync": ("", "compare with everybody online"),
     "status": ("", "this node in one line"),
-    "invite": ("", "invite somebody else"),
+    "invite": ("[ask]", "invite somebody, into this room if it has many; ask: to be approved"),
     "quit": ("", "leave the chat (the room stays)"),
 }
 """name -> (argument, what it does)"""
@@ -41,10 +53,29 @@ class Slash:
 
 
 def parse(line: str) -> Slash | str:
-    """A command, or the text of a message. `//` begins a message with a slash."""
+    """A command, or the text of a message. `//` begins a message with a slash.
+
+    `@NAME TEXT` is /msg. A line that begins with a space is a message, whatever follows.
+    """
     if line.startswith("//"):
         return line[1:]
+    if line.startswith("@") and all(addressed(line[1:])):
+        return Slash("msg", line[1:].strip())
     if not line.startswith("/") or line.startswith("/ "):
         return line
     name, _, argument = line[1:].partition(" ")
     return Slash(name.lower(), argument.strip())
+
+
+def addressed(argument: str) -> tuple[str, str]:
+    """`NAME TEXT` as its two parts; a name of several words stands in quotes. Either may be empty.
+
+    A comma or colon after the name is no part of it.
+    """
+    argument = argument.strip()
+    if argument.startswith('"'):
+        name, quote, text = argument[1:].partition('"')
+        if quote:
+            return name.strip().removeprefix("@"), text.lstrip(",: ").strip()
+    name, _, text = argument.partition(" ")
+    return name.removeprefix("@").rstrip(",:"), text.strip()

@@ -10,10 +10,10 @@ from p2pchat.api.client import Client
 from p2pchat.api.routes import (
     EditRequest,
     GetRequest,
-    InviteRequest,
     LogRequest,
     MessageRequest,
     PinRequest,
+    PresenceRequest,
     ReactRequest,
     RoomRequest,
     SendRequest,
@@ -22,6 +22,7 @@ from p2pchat.api.routes import (
 )
 from p2pchat.api.slash import COMMANDS, Slash, parse
 from p2pchat.cli.command import Common, usage
+from p2pchat.cli.conversation import HERE, Conversation
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
 from p2pchat.cli.person import about
@@ -49,53 +50,57 @@ async def last_chat(out: Output, common: Common) -> None:
                 "run p2pchat invite and send a friend what it prints; or p2pchat join BLOB",
             )
         newest = max(rooms, key=lambda row: row.time or "")
-        await chat(out, node.client, newest.room)
+        await chat(out, node.client, newest.room, bell=common.config().notify.bell)
 
 
-async def chat(out: Output, client: Client, room: str) -> None:
-    """Talk in `room` (an id) until /quit or Ctrl-D."""
+async def chat(out: Output, client: Client, room: str, *, bell: bool) -> None:
+    """Talk in `room` (an id), or where /room leads, until /quit or Ctrl-D."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.patch_stdout import patch_stdout
 
     out.note("type a message, or /help; Ctrl-D leaves")
-    prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+    prompt: PromptSession[str] = PromptSession(
+        erase_when_done=True, rprompt=lambda: here.beside.text(here.room)
+    )
     # raw: the names we print are bold, and everything a peer chose was made harmless before.
     with patch_stdout(raw=True):
         async with asyncio.TaskGroup() as tasks:
             ready = asyncio.Event()
-            printing = tasks.create_task(_print(out, client, room, ready))
+            here = Conversation(out, client, room, tasks, bell=bell, redraw=prompt.app.invalidate)
+            going = [
+                tasks.create_task(_print(out, client, here, ready)),
+                tasks.create_task(here.attention.run()),
+            ]
             await ready.wait()
+            prompt.default_buffer.on_text_changed += lambda buffer: here.attention.keyed(
+                here.room, buffer.text
+            )
             try:
                 while True:
                     line = await prompt.prompt_async("> ")
-                    if not await _handle(out, client, room, line):
+                    if not await _handle(out, client, here, line):
                         break
             except EOFError:
                 pass
             finally:
-                printing.cancel()
+                for task in going:
+                    task.cancel()
+                here.close()
 
 
-async def _print(out: Output, client: Client, room: str, ready: asyncio.Event) -> None:
+async def _print(out: Output, client: Client, here: Conversation, ready: asyncio.Event) -> None:
     """History, then what happens."""
     feed = client.ask("events")
     await anext(feed)
-    shown: set[str] = set()
-    async for event in client.ask("log", LogRequest(room=room, last=20)):
-        if isinstance(event, events.Message):
-            shown.add(event.id)
-        out.event(event)
-    async for event in client.ask("members", RoomRequest(room=room)):
-        if isinstance(event, events.Member) and event.clash and not event.blocked:
-            out.event(event)
+    await here.enter(here.room)
     ready.set()
     async for event in feed:
+        if await here.hear(event):
+            continue
         match event:
-            case events.Message(id=id_) if event.room == room and id_ not in shown:
+            case events.Changed() if event.room == here.room:
                 out.event(event)
-            case events.Changed() if event.room == room:
-                out.event(event)
-            case events.Share() if event.room == room:
+            case events.Share() if event.room == here.room:
                 out.event(event)
                 out.note(f"  fetch it with /get {event.id[:8]}")
             case (
@@ -109,29 +114,32 @@ async def _print(out: Output, client: Client, room: str, ready: asyncio.Event) -
                 out.event(event)
 
 
-async def _handle(out: Output, client: Client, room: str, line: str) -> bool:
+async def _handle(out: Output, client: Client, here: Conversation, line: str) -> bool:
     """Carry out one line; whether to go on."""
     entered = parse(line)
     try:
+        if line.strip() and entered != Slash("away", ""):
+            await client.one("presence", PresenceRequest(wrote=True))
         match entered:
             case str() if not entered.strip():
                 pass
             case str():
-                async for _ in client.ask("messages", SendRequest(room=room, text=entered)):
-                    pass
+                await here.say(entered)
             case Slash("quit"):
                 return False
+            case Slash(name) if name in HERE:
+                await here.act(entered)
             case Slash():
-                await _slash(out, client, room, entered)
+                await _slash(out, client, here.room, entered)
     except Error as error:
-        out.note(f"p2pchat: {error.message}\nhint: {error.hint}")
+        here.fail(error)
     return True
 
 
 async def _slash(out: Output, client: Client, room: str, slash: Slash) -> None:
     if slash.name == "help":
         for name, (argument, what) in COMMANDS.items():
-            out.say(f"/{name} {argument}".ljust(18) + what)
+            out.say(f"/{name} {argument}".ljust(22) + what)
         return
     if slash.name in ("whois", "verify", "alias", "block", "unblock"):
         answer = client.ask(*await about(client, room, slash))
@@ -142,11 +150,9 @@ async def _slash(out: Output, client: Client, room: str, slash: Slash) -> None:
             return
         answer = found
     async for event in answer:
-        if isinstance(event, events.InviteReady):
-            out.say(event.blob)
-        elif slash.name in _TOLD:
+        if slash.name in _TOLD:
             continue
-        elif not isinstance(event, events.Share):
+        if not isinstance(event, events.Share):
             out.event(event)
         if isinstance(event, events.SafetyNumber) and not event.verified:
             out.note(
@@ -185,8 +191,6 @@ def _ask(client: Client, room: str, slash: Slash) -> AsyncIterator[events.Event]
             return client.ask("log", LogRequest(room=room, search=words))
         case Slash("sync"):
             return client.ask("sync", SyncRequest(room=room, wait=True))
-        case Slash("invite"):
-            return client.ask("invites", InviteRequest(wait=False))
         case Slash("share", path) if path:
             target = str(Path(path).expanduser().absolute())
             return client.ask("shares", ShareRequest(paths=[target], room=room))

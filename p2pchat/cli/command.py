@@ -17,6 +17,7 @@ from p2pchat.errors import BadInput, Error, Usage
 
 if TYPE_CHECKING:
     from p2pchat.api.attach import Attached
+    from p2pchat.config import Config
 
 __all__ = [
     "Common",
@@ -59,6 +60,12 @@ class Common:
         return attach(
             self.folder, self.settings, self.name, online=online, passphrase=self.passphrase
         )
+
+    def config(self) -> "Config":
+        """The settings in force. Raises errors.Usage `config-malformed`."""
+        from p2pchat.api.attach import settings
+
+        return settings(self.folder, self.settings)
 
     def passphrase(self) -> str | None:
         """From --passphrase-file, P2PCHAT_PASSPHRASE or the prompt of `ask_passphrase`.

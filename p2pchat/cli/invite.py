@@ -110,7 +110,7 @@ async def invite_(
         if joined is not None and not no_chat and not out.json and sys.stdin.isatty():
             from p2pchat.cli.chat import chat
 
-            await chat(out, node.client, joined.room)
+            await chat(out, node.client, joined.room, bell=common.config().notify.bell)
 
 
 async def _host(
@@ -220,7 +220,7 @@ async def join_(
         if joined is not None and not no_chat and not out.json and sys.stdin.isatty():
             from p2pchat.cli.chat import chat
 
-            await chat(out, node.client, joined.room)
+            await chat(out, node.client, joined.room, bell=common.config().notify.bell)
         elif node.hosted and joined is not None:
             # The friend's side is told by our goodbye that the link stood and ended in good order.
             out.note("to stay reachable run: p2pchat up")

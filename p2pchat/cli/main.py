@@ -14,6 +14,7 @@ COMMANDS = {
     "react": ("messages", "React to a message, or take it back."),
     "pin": ("messages", "Pin a message, or list what is pinned."),
     "log": ("messages", "Read messages."),
+    "read": ("messages", "Note that you have read a room's messages."),
     "sync": ("messages", "Compare with everybody online, and say who is behind."),
     "export": ("history", "Write history to a file."),
     "import": ("history", "Take in history that export wrote."),

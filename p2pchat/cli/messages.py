@@ -1,4 +1,4 @@
-"""send, edit, delete, react, pin, log, sync."""
+"""send, edit, delete, react, pin, log, read, sync."""
 
 import sys
 
@@ -11,6 +11,7 @@ from p2pchat.api.routes import (
     MessageRequest,
     PinRequest,
     ReactRequest,
+    ReadRequest,
     RoomRequest,
     SendRequest,
     SyncRequest,
@@ -20,7 +21,7 @@ from p2pchat.cli.invite import duration, greet
 from p2pchat.cli.output import Output
 from p2pchat.cli.when import since
 
-__all__ = ["delete_", "edit_", "log_", "pin_", "react_", "send_", "sync_"]
+__all__ = ["delete_", "edit_", "log_", "pin_", "react_", "read_", "send_", "sync_"]
 
 
 def _words(text: tuple[str, ...]) -> str:
@@ -151,11 +152,36 @@ async def log_(
         await _change(out, common, "versions", MessageRequest(room=room, id=versions))
         return
     moment = since(when) if when is not None else None
-    request = LogRequest(room=room, last=last or None, since=moment, search=search, follow=follow)
+    # Who looks at all that is new on a terminal has read it; a script or a filter has not.
+    shown = sys.stdout.isatty() and not out.json and moment is None and search is None
+    request = LogRequest(
+        room=room,
+        last=last or None,
+        since=moment,
+        search=search,
+        follow=follow,
+        read=shown,
+        more=out.json,
+    )
     async with common.attach(online=follow) as node:
         greet(out, node)
         async for event in node.client.ask("log", request):
             out.event(event)
+
+
+@command
+@click.argument("room")
+@click.option("--upto", metavar="ID", help="The last message that you have read; else all.")
+async def read_(out: Output, common: Common, room: str, upto: str | None) -> None:
+    """Note that you have read a room's messages; its members are told once linked.
+
+    The chat does so by itself, and so does `log` on a terminal.
+    """
+    async with common.attach(online=False) as node:
+        greet(out, node)
+        async for event in node.client.ask("reads", ReadRequest(room=room, upto=upto)):
+            if out.json:
+                out.event(event)
 
 
 @command

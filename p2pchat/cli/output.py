@@ -31,6 +31,8 @@ class Output:
     def __init__(self, *, json: bool) -> None:
         self.json = json
         self.colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        # Where it cannot show a tick, it would fail at the first.
+        self.plain = "utf" not in (sys.stdout.encoding or "").lower()
         self._bar = False
         self._reported = False
 
@@ -63,6 +65,11 @@ class Output:
         if not self.json:
             print(text, flush=True)  # noqa: T201
 
+    def bell(self) -> None:
+        """Ring, where somebody can hear it."""
+        if not self.json and sys.stdout.isatty():
+            print("\a", end="", flush=True)  # noqa: T201
+
     def note(self, text: str) -> None:
         """A line for people, on stderr."""
         self._end_bar()
@@ -94,7 +101,10 @@ class Output:
             case events.Message():
                 name = self._named(event.name, event.colour) + _doubt(event)
                 text = "(deleted)" if event.deleted else prose(event.text)
-                return f"[{_clock(event.time)} {event.id[:_ID]}] {name}: {text}{_marks(event)}"
+                said = f"{name}: {text}"
+                if event.text.startswith("/me ") and not event.deleted:
+                    said = f"* {name} {prose(event.text[4:])}"
+                return f"[{_clock(event.time)} {event.id[:_ID]}] {said}{_marks(event)}"
             case events.Changed():
                 return _changed(event)
             case events.Share():
@@ -105,7 +115,8 @@ class Output:
                 seen = f", last seen {_clock(event.last_seen)}" if event.last_seen else ""
                 name = self._named(event.name, event.colour)
                 called = f" ({printable(event.own_name)})" if event.own_name else ""
-                state = f"{event.state}{how}{_trust(event)}{seen}"
+                away = ", away" if event.presence == "away" else ""
+                state = f"{event.state}{how}{away}{_trust(event)}{seen}"
                 return f"* {name}{called} [{event.peer[:8]}] {state}"
             case events.Forked():
                 name = printable(event.name)
@@ -135,6 +146,12 @@ class Output:
                 return f"* connected with {printable(event.name)}; write with: p2pchat send " + (
                     f"{_quoted(printable(event.name))} TEXT"
                 )
+            case events.Presence():
+                state = "away" if event.presence == "away" else "back"
+                who, verb = ("you", "are") if event.me else (printable(event.name), "is")
+                return f"* {who} {verb} {state}"
+            case events.Read():
+                return f"* {'you have' if event.me else printable(event.name) + ' has'} read this"
             case events.Delivered():
                 return f"* delivered to [{event.peer[:8]}]"
             case events.Sync(behind=behind, ahead=ahead):
@@ -151,9 +168,15 @@ class Output:
                 )
             case events.RoomRow():
                 newest = f", newest message {_clock(event.time)}" if event.time else ""
-                return _room(event) + f", {event.entries} entries{newest}"
+                many = "1000 or more" if event.unread >= 1_000 else str(event.unread)
+                unread = f", {many} unread" if event.unread else ""
+                return _room(event) + f", {event.entries} entries{newest}{unread}"
             case events.Member():
-                state = "you" if event.me else "online" if event.online else "offline"
+                state = "online" if event.online else "offline"
+                if event.me or event.presence == "away":
+                    state = "you" if event.me else "away"
+                elif event.last_seen and not event.online:
+                    state += f", last seen {_clock(event.last_seen)}"
                 name = self._named(event.name, event.colour)
                 role = ", admin" if event.role == "admin" else ""
                 return f"{name} [{event.peer[:8]}] {state}{role}{_trust(event)}"

@@ -194,6 +194,8 @@ class Marks:
     async def _had(self, room: bytes, person: bytes, chain: bytes, seq: int) -> None:
         """Somebody has a chain on disk; where it is ours, say which messages reached them."""
         me = self._me().person
+        if self._rooms.get(room) is None:
+            return  # forgotten meanwhile
         if person == me or self._rooms.author(room, chain) != me:
             return
         before = self._receipts.had(room, person, chain, seq)

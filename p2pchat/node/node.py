@@ -573,6 +573,8 @@ class Node:
 
     async def peer_has(self, session: "Session", fact: PeerHas) -> None:
         """Entries have reached a disk elsewhere."""
+        if self._rooms.get(fact.room) is None:
+            return  # forgotten meanwhile
         ours = fact.chain == self._rooms.own_chain(fact.room)
         if ours and self._rooms.behind(fact.room, fact.seq):
             # More of us than we have: this profile was put back from a copy, or runs twice.
@@ -816,6 +818,12 @@ class Node:
 
     async def _direct(self, person: bytes) -> Chains:
         """The room of two with somebody we know, made if it is not there."""
+        certificate = self.people.certificate(person)
+        if certificate is not None and self.people.contact(person) is None:
+            # A member of a large room whom we have no link with: one is wanted from now on.
+            met = await self.people.meet(certificate, self.identity.secret_with(certificate))
+            if met is not None and self._online is not None:
+                self._online.peers.contact(person, met.secret)
         room = await self._database.write(lambda tx: self._rooms.create_direct(tx, person))
         return self._rooms.opened(room, (self.identity.person, person))
 

@@ -49,7 +49,7 @@ def upto(tx: Connection, room: bytes, message: bytes | None) -> dict[bytes, int]
 
 
 def unread(tx: Connection, room: bytes, hidden: Sequence[bytes]) -> int:
-    """Messages beyond our own mark; none deleted, none of the devices `hidden`; a thousand at most."""
+    """Messages beyond our own mark, a thousand at most; none deleted, none of devices `hidden`."""
     marks = ", ".join("?" * len(hidden))
     row = tx.execute(
         "SELECT count(*) FROM (SELECT 1 FROM chains"  # noqa: S608  (marks alone)
@@ -57,7 +57,8 @@ def unread(tx: Connection, room: bytes, hidden: Sequence[bytes]) -> int:
         " AND receipts.chain = chains.chain"
         " JOIN entries ON entries.chain = chains.number"
         " AND entries.seq > coalesce(receipts.read, -1)"
-        f" WHERE chains.room = ? AND entries.kind = ? AND chains.device NOT IN ({marks}) AND body IS NOT NULL"
+        f" WHERE chains.room = ? AND entries.kind = ? AND body IS NOT NULL"
+        f" AND chains.device NOT IN ({marks})"
         " LIMIT ?)",
         (OURSELVES, room, MESSAGE, *hidden, _UNREAD_MAX),
     ).fetchone()

@@ -30,7 +30,10 @@ class Terminal:
         self.seen = ""
 
     def type(self, line: str) -> None:
-        os.write(self._master, line.encode() + b"\r")
+        self.press(line + "\r")
+
+    def press(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
 
     def wait(self, pattern: str) -> str:
         """Until `pattern` has been shown since the last wait; the match's first group."""
@@ -82,6 +85,14 @@ def test_two_people_talk_in_two_terminals(ann: Home, tmp_path: Path) -> None:
     his.wait(f"Ann deleted {id_[:7]}")
     his.type("/members")
     his.wait("Ann .*online")
+    his.press("I am about to say")
+    hers.wait("Bob is typing")
+    his.press("\x15")
+    hers.type("/away")
+    his.wait("Ann is away")
+    hers.type("@Bob, I am back")
+    his.wait("Ann is back")
+    his.wait("I am back")
     his.type("/nonsense")
     his.wait("no command /nonsense")
     (tmp_path / "note.txt").write_text("hi")
@@ -92,7 +103,7 @@ def test_two_people_talk_in_two_terminals(ann: Home, tmp_path: Path) -> None:
     hers.wait("Bob .*disconnected")
     hers.type("/quit")
     assert hers.end() == 0
-    assert ann.texts("Bob") == bob.texts("Ann") == ["", "hello Ann", "what?"]
+    assert ann.texts("Bob") == bob.texts("Ann") == ["", "hello Ann", "what?", "I am back"]
 
 
 def test_people_are_verified_named_and_blocked_from_the_chat(ann: Home, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2pchat import events
-from p2pchat.core.wire import Seen, SeenRow, encode
+from p2pchat.core.reconcile import PeerHas
+from p2pchat.core.wire import Seen, SeenRow, Typing, encode
 from p2pchat.node.bus import Subscription
 from tests.harness.crew import Crew, Sailor
 
@@ -196,3 +197,23 @@ async def test_of_a_forgotten_room_no_mark_is_left(tmp_path: Path) -> None:
             ).fetchone()
         )
         assert rows[0] == 0
+
+
+async def test_what_is_told_of_a_forgotten_room_ends_no_link(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "bob") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob")
+        await crew.settle()
+        ann, bob = crew["ann"], crew["bob"]
+        session = bob.peers.session(ann.person)
+        assert session is not None
+        own, theirs = (sailor.node._rooms.own_chain(room) for sailor in (bob, ann))
+        tag = session.reconcile.tag_of(room)
+        assert tag is not None
+        await (await bob.room()).leave()
+        await bob.node.forget((await bob.room()).id)
+        for chain in (own, theirs):
+            await bob.node.peer_has(session, PeerHas(room, chain, -1, 9))
+        bob.node.cued(session, Seen(tag, (SeenRow(theirs, 1),)))
+        bob.node.cued(session, Typing(tag, typing=True))
+        assert not bob.node.marks._receipts.of(room, ann.person)

@@ -1,5 +1,6 @@
 """The library whole: a node on a profile, and two that meet."""
 
+import asyncio
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from p2pchat import errors, events
 from p2pchat.core.identity import id_text
 from p2pchat.node.node import Node
+from tests.harness.crew import Crew
 from tests.node.people import acquaint, friends, heard, meet, person
 
 
@@ -162,3 +164,30 @@ async def test_a_home_that_was_copied_and_runs_twice_is_proven_and_stops_only_it
         assert [member.forked for member in members if not member.me] == [True]
         [chains] = bob._rooms.all()
         assert [proof is not None for proof in chains.forks.values()] == [True]
+
+
+async def test_a_member_of_a_room_who_was_never_met_can_be_written_to(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "bob", "carol")
+        await crew.settle()
+        bob, carol = crew["bob"], crew["carol"]
+        # As in a large room, where only neighbours are contacts.
+        await bob.node._database.write(
+            lambda tx: tx.execute("DELETE FROM contacts WHERE person = ?", (carol.person,))
+        )
+        await bob.node.people.load()
+        bob.peers.contacts.pop(carol.person, None)
+        message = await (await bob.node.room("@carol")).send("hello")
+        assert bob.peers.contacts[carol.person], "a link is wanted"
+        await crew.link("bob", "carol")
+        async with asyncio.timeout(20):
+            while not await carol_reads(carol.node, message.room):
+                await asyncio.sleep(0.02)
+
+
+async def carol_reads(node: Node, room: str) -> list[str]:
+    try:
+        return [message.text async for message in (await node.room(room)).history()]
+    except errors.BadInput:
+        return []
