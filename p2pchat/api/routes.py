@@ -514,9 +514,13 @@ async def log(node: Node, request: LogRequest) -> Stream:
                     if request.read:
                         await room.mark_read(event.id)
                 shown.discard(event.id)
-            elif isinstance(event, events.Changed if not request.more else _IN_ROOM):
-                if event.room == room.id:
-                    yield event
+            elif _is_in(room.id, event, _IN_ROOM if request.more else (events.Changed,)):
+                yield event
+
+
+def _is_in(room: str, event: events.Event, kinds: tuple[type, ...]) -> bool:
+    """Whether something of these kinds happened in a room."""
+    return isinstance(event, kinds) and getattr(event, "room", None) == room
 
 
 _IN_ROOM = (

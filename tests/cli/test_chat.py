@@ -88,6 +88,8 @@ def test_two_people_talk_in_two_terminals(ann: Home, tmp_path: Path) -> None:
     his.press("I am about to say")
     hers.wait("Bob is typing")
     his.press("\x15")
+    his.type("well, @ANN?")
+    hers.wait("\x07.*well, @ANN")
     hers.type("/away")
     his.wait("Ann is away")
     hers.type("@Bob, I am back")
@@ -103,7 +105,8 @@ def test_two_people_talk_in_two_terminals(ann: Home, tmp_path: Path) -> None:
     hers.wait("Bob .*disconnected")
     hers.type("/quit")
     assert hers.end() == 0
-    assert ann.texts("Bob") == bob.texts("Ann") == ["", "hello Ann", "what?", "I am back"]
+    assert ann.texts("Bob") == bob.texts("Ann")
+    assert ann.texts("Bob") == ["", "hello Ann", "what?", "well, @ANN?", "I am back"]
 
 
 def test_people_are_verified_named_and_blocked_from_the_chat(ann: Home, tmp_path: Path) -> None:

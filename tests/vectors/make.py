@@ -27,11 +27,15 @@ from p2pchat.core.wire import (
     Heads,
     Lacking,
     Level,
+    Presence,
     Row,
     Run,
+    Seen,
+    SeenRow,
     Signal,
     Summary,
     Swarm,
+    Typing,
     Want,
     encode,
 )
@@ -96,6 +100,9 @@ def make() -> dict[str, Any]:
         "level": Level(tag, journal.chains.digest()),
         "signal": Signal(tag, "offer", bytes(20), "v=0\r\n"),
         "swarm": Swarm(tag, 6881, complete=True, reply=False),
+        "presence": Presence(1),
+        "typing": Typing(tag, typing=True),
+        "seen": Seen(tag, (SeenRow(journal.own, last.header.seq),)),
         "bye": Bye("bye"),
     }
     forked = Chains(journal.chains.room, frozenset(members))
