@@ -106,7 +106,7 @@ class Presence:
     def left(self, person: bytes) -> None:
         """The last link to somebody has ended."""
         self._machine.gone(person)
-        self._moved()
+        self._carry_out()
 
     def cued(self, session: "Session", frame: PresenceFrame | Typing) -> None:
         """A peer tells how it is with it."""
@@ -120,7 +120,8 @@ class Presence:
                 chains = self._rooms.get(room) if room is not None else None
                 if chains is not None and session.peer in chains.members:
                     self._machine.writes(chains.room, session.peer, _now(), typing=typing)
-        self._moved()
+                    self._wake.set()
+        self._carry_out()
 
     def _heard(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
         """New entries are on disk (`rooms.Listener`): what was being written is there."""
@@ -128,7 +129,7 @@ class Presence:
         author = self._rooms.author(room, entries[0].chain)
         if author is not None and any(entry.header.kind == MESSAGE for entry in entries):
             self._machine.wrote(room, author)
-            self._moved()
+            self._carry_out()
 
     # -- carrying out --------------------------------------------------------------------------
 

@@ -177,6 +177,8 @@ async def test_marks_of_chains_that_are_not_of_the_room_are_not_kept(tmp_path: P
         await crew.until(lambda: bool(ann.node.marks._receipts.of(room, bob.person)))
         kept = ann.node.marks._receipts.of(room, bob.person)
         assert set(kept) == {own}
+        # What bob says, he says of himself.
+        assert not ann.node.marks._receipts.of(room, ann.person)
 
 
 async def test_of_a_forgotten_room_no_mark_is_left(tmp_path: Path) -> None:
