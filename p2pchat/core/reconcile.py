@@ -284,11 +284,12 @@ class Reconcile:
     def tag(self, room: bytes) -> bytes | None:
         """What this room is called on this link; None if it is not shared on it."""
         side = self._sides.get(room)
-        return side.tag if side is not None else None
+        return side.tag if side is not None and not side.closed else None
 
     def room(self, tag: bytes) -> bytes | None:
-        """The room that the peer calls so."""
-        return self._tags.get(tag)
+        """The room that the peer calls so; None if it is not shared on this link any more."""
+        room = self._tags.get(tag)
+        return room if room is not None and not self._sides[room].closed else None
 
     def prove(self, room: bytes, proof: ForkProof) -> None:
         """Tell of a fork that is proven."""

@@ -26,7 +26,7 @@ from p2pchat.core.entry import (
 from p2pchat.core.group import Group
 from p2pchat.core.membership import OPEN, VOID, Limit, Membership
 from p2pchat.core.reconcile import Contests, Reconcile
-from p2pchat.core.wire import Run, SignedAct, decode
+from p2pchat.core.wire import Bodies, Lacking, Run, SignedAct, decode, encode
 from p2pchat.node.mesh import Mesh
 from p2pchat.store import groups as table
 from p2pchat.store import journal
@@ -112,6 +112,32 @@ async def test_old_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, guar
         await _quiet(crew, "mallory", "ann")
         runs = [frame for data in sent[before:] if isinstance(frame := decode(data), Run)]
         assert bool(runs) is not guard
+
+
+@guarded
+async def test_asking_for_bodies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, guard: bool
+) -> None:
+    """Asking, over a link that stood before the removal, for bodies of which it has the ids."""
+    if not guard:
+        monkeypatch.setattr(Reconcile, "room", lambda self, tag: self._tags.get(tag))
+    async with Crew.open(tmp_path, "ann", "bob", "mallory") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "bob", "mallory")
+        await crew.settle()
+        _deafen(crew["mallory"])
+        await (await crew["ann"].room()).remove("mallory")
+        await crew.settle("ann", "bob")
+        await crew["ann"].say("the new plan")
+        room = (await crew["ann"].room()).key
+        (entry,) = await crew["ann"].node._database.read(
+            lambda tx: journal.tail(tx, room, (MESSAGE,), last=1)
+        )
+        tag = crew["mallory"].peers.held[crew["ann"].person].reconcile._sides[room].tag
+        await crew["mallory"].pipes["ann"].send(encode(Lacking(tag, (entry.id,))))
+        await _quiet(crew, "mallory", "ann")
+        sent = [decode(data) for data in crew["ann"].pipes["mallory"].sent]
+        assert any(isinstance(frame, Bodies) for frame in sent) is not guard
 
 
 @guarded

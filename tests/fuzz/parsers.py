@@ -93,7 +93,7 @@ def _run(data: bytes) -> object:
 
 
 def _bodies(data: bytes) -> object:
-    for kind in (*range(5), *range(16, 23), *range(32, 35)):
+    for kind in (*range(9), *range(16, 23), *range(32, 35)):
         body = decode_body(kind, data)
         if isinstance(body, acts.Act):
             acts.is_sound(body)
