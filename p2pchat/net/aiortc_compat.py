@@ -6,6 +6,7 @@ name is gone or has changed its meaning.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import hashlib
 import logging
@@ -62,6 +63,10 @@ _MISORDERED_MAX = 2_048
 share their frames; aiortc sorts them all per chunk, and cannot tell of many more in a SACK."""
 _PIECES_MAX = 1_024
 """Chunks of messages that are not whole yet; an honest 64 KiB takes 57, and aiortc rescans all."""
+_SACK_PACKETS = 2
+_SACK_S = 0.02
+"""RFC 9260 6.2 has 200 ms, which is our least RTO: the sender would give up before. Not longer than
+a person's next key, since `drained` waits for it."""
 _EXPORTER = b"EXPORTER-p2pchat-1"
 _SKIPPED = ("docker", "veth", "br-", "virbr")
 
@@ -188,12 +193,58 @@ def guard(pc: RTCPeerConnection, streams: Sequence[int], abuse: Callable[[str], 
         wanted = sctp._srtt + 4 * sctp._rttvar
         sctp._rto = max(RTO_MIN_S, min(wanted, max(RTO_MAX_S, 2 * sctp._srtt)))
 
+    _acknowledge_late(sctp)
     sctp._handle_data = guarded_data
     sctp._receive_data_chunk = guarded_chunk
     sctp._receive_sack_chunk = guarded_sack
     sctp._receive_forward_tsn_chunk = no_forward
     sctp._data_channel_receive = guarded_message
     sctp._update_rto = capped_rto
+
+
+def _acknowledge_late(sctp: Any) -> None:
+    """One SACK for two packets, or 20 ms after the first (RFC 9260 6.2).
+
+    aiortc sends one for each packet (aiortc#36 is about what that costs), and its sender walks all
+    that is in flight for each. At a gap, at a duplicate and when a gap has closed it goes at once,
+    so that nothing is sent again later than before.
+    """
+    send_sack = sctp._send_sack
+    loop = asyncio.get_running_loop()
+    owed, gapped = 0, False
+    timer: asyncio.TimerHandle | None = None
+    sending: asyncio.Task[None] | None = None
+
+    async def acknowledge() -> None:
+        nonlocal owed, gapped, timer
+        if timer is not None:
+            timer.cancel()
+            timer = None
+        owed, gapped = 0, bool(sctp._sack_misordered)
+        await send_sack()
+
+    async def overdue() -> None:
+        with contextlib.suppress(ConnectionError):  # it ended meanwhile
+            await acknowledge()
+
+    def expired() -> None:
+        nonlocal timer, sending
+        timer = None
+        if sctp.state == "connected":
+            # Kept until the next one, as the loop itself keeps no task. It waits for nothing.
+            sending = loop.create_task(overdue())
+
+    async def late_sack() -> None:
+        nonlocal owed, timer
+        owed += 1
+        if owed >= _SACK_PACKETS or gapped or sctp._sack_misordered or sctp._sack_duplicates:
+            await acknowledge()
+            return
+        sctp._sack_needed = False
+        if timer is None:
+            timer = loop.call_later(_SACK_S, expired)
+
+    sctp._send_sack = late_sack
 
 
 def _pieces(sctp: Any) -> int:

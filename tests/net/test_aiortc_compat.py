@@ -45,8 +45,8 @@ def sctp_of(transport: Transport) -> Any:
     [
         "_advertised_rwnd", "_data_channel_queue", "_data_channel_receive", "_handle_data",
         "_inbound_streams", "_last_sacked_tsn", "_outbound_queue", "_receive_data_chunk",
-        "_receive_forward_tsn_chunk", "_receive_sack_chunk", "_rto", "_rttvar", "_sack_misordered",
-        "_sent_queue", "_srtt", "_update_rto",
+        "_receive_forward_tsn_chunk", "_receive_sack_chunk", "_rto", "_rttvar", "_sack_duplicates",
+        "_sack_misordered", "_sack_needed", "_send_sack", "_sent_queue", "_srtt", "_update_rto",
     ],
 )  # fmt: skip
 async def test_the_sctp_transport_has_the_name_we_wrap(pair: Pair, name: str) -> None:
@@ -96,6 +96,78 @@ async def test_on_a_slow_path_the_ceiling_rises_with_the_round_trip(pair: Pair) 
     for _ in range(50):
         sctp._update_rto(0.9)
     assert sctp._rto >= 0.9
+
+
+# -- acknowledgement -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sacks(pair: Pair) -> list[SackChunk]:
+    """What the far end acknowledges from now on."""
+    far = sctp_of(pair[1])
+    send, said = far._send_chunk, []
+
+    async def counted(chunk: Any) -> None:
+        if isinstance(chunk, SackChunk):
+            said.append(chunk)
+        await send(chunk)
+
+    far._send_chunk = counted
+    return said
+
+
+async def test_two_packets_are_acknowledged_by_one_sack(pair: Pair, sacks: list[SackChunk]) -> None:
+    near, far = pair
+    got = asyncio.Event()
+    far.bulk.attach(lambda frame: got.set())
+    # 16,384 bytes of a message are 14 packets.
+    for _ in range(20):
+        await near.bulk.send(bytes(16_383))
+    await near.drained(10)
+    assert got.is_set()
+    packets = 20 * 14
+    assert packets // 2 <= len(sacks) < packets * 0.8
+    assert not sctp_of(near)._sent_queue
+
+
+async def test_a_packet_alone_is_acknowledged_before_its_sender_gives_up(
+    pair: Pair, sacks: list[SackChunk]
+) -> None:
+    near, _ = pair
+    await near.drained(1)
+    sacks.clear()
+    started = time.monotonic()
+    await near.live.send(b"one")
+    await near.drained(5)
+    assert len(sacks) == 1
+    assert time.monotonic() - started < 1
+    assert aiortc_compat._SACK_S < aiortc_compat.RTO_MIN_S / 2
+
+
+async def test_a_gap_a_duplicate_and_a_closed_gap_are_told_at_once(
+    pair: Pair, sacks: list[SackChunk]
+) -> None:
+    near, far = pair
+    await near.drained(1)
+    attacker, victim = Attacker(near), sctp_of(far)
+    first, second = (attacker.chunk(b"x", flags=3) for _ in range(2))
+    sacks.clear()
+    for chunk, gaps in ((second, 1), (second, 1), (first, 0), (first, 0)):
+        before = len(sacks)
+        victim._sack_needed = False
+        await victim._receive_chunk(chunk)
+        assert victim._sack_needed
+        await victim._send_sack()
+        assert len(sacks) == before + 1
+        assert len(sacks[-1].gaps) == gaps
+
+
+def test_a_sack_is_asked_for_once_a_packet_and_through_the_name_we_replace() -> None:
+    source = inspect.getsource(sctp_module.RTCSctpTransport._handle_data)
+    assert source.count("self._sack_needed") == source.count("self._send_sack()") == 1
+    built = inspect.getsource(sctp_module.RTCSctpTransport._send_sack)
+    assert "self._sack_needed = False" in built
+    assert "self._sack_duplicates.clear()" in built
 
 
 # -- addresses -----------------------------------------------------------------------------------
