@@ -25,17 +25,20 @@ State = Literal["idle", "waiting", "offering", "resting"]
 
 
 class Rendezvous:
-    """Call `due(now)` to learn whether to offer; tell what came of it."""
+    """Call `due(now)` to learn whether to offer; tell what came of it.
 
-    def __init__(self) -> None:
+    `first_s`: the shortest wait after a failure, where an attempt costs little.
+    """
+
+    def __init__(self, first_s: float = _FIRST_S) -> None:
         self.state: State = "idle"
-        self._wait_s = _FIRST_S
+        self._first_s = self._wait_s = first_s
         self._at = 0.0
 
     def found(self, now: float) -> None:
         """The instance is there."""
         if self.state in ("idle", "waiting"):
-            self.state, self._at, self._wait_s = "waiting", now, _FIRST_S
+            self.state, self._at, self._wait_s = "waiting", now, self._first_s
 
     def next_timer(self) -> float | None:
         return self._at if self.state in ("waiting", "resting") else None
@@ -50,7 +53,7 @@ class Rendezvous:
     def answered(self, now: float) -> None:
         """An answer came, or no offer was wanted."""
         if self.state == "offering":
-            self.state, self._at, self._wait_s = "resting", now + _REST_S, _FIRST_S
+            self.state, self._at, self._wait_s = "resting", now + _REST_S, self._first_s
 
     def failed(self, now: float, jitter: float) -> None:
         """`jitter` in [0, 1)."""
@@ -59,6 +62,6 @@ class Rendezvous:
             self._wait_s = min(_LONGEST_S, self._wait_s * 2)
 
     def retry(self, now: float) -> None:
-        self._wait_s = _FIRST_S
+        self._wait_s = self._first_s
         if self.state in ("resting", "waiting"):
             self.state, self._at = "waiting", now

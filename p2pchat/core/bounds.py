@@ -16,11 +16,13 @@ __all__ = [
     "HANDSHAKE_S",
     "HEADER_BYTES_MAX",
     "HEADS_MAX",
+    "INTRODUCTION_BYTES_MAX",
     "LACKING_BYTES",
     "LACKING_MAX",
     "LACKING_TRIES",
     "LIFETIME_S_MAX",
     "MESH_LINKS",
+    "NEAR_MAX",
     "OUTSTANDING_BYTES",
     "PARENTS_MAX",
     "PINS_MAX",
@@ -132,6 +134,12 @@ SEEN_ROWS_MAX = 1_024
 
 SDP_BYTES_MAX = 8_192
 """A WebTorrent offer; libtorrent's take 1 to 2 KB."""
+
+INTRODUCTION_BYTES_MAX = 1_000
+"""A sealed offer or answer, as on every carrier (`signaling.envelope.ENVELOPE_MAX`)."""
+
+NEAR_MAX = 64
+"""Persons named in one frame as linked with its sender; more take more frames."""
 
 PROOF_TEXT_MAX = 1_048_576
 """Characters of a page that a proof is looked for in."""

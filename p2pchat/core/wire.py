@@ -11,7 +11,9 @@ from p2pchat.core.bounds import (
     CONTESTED_MAX,
     FRAME_BYTES_MAX,
     HEADS_MAX,
+    INTRODUCTION_BYTES_MAX,
     LACKING_MAX,
+    NEAR_MAX,
     RUN_ENTRIES_MAX,
     SDP_BYTES_MAX,
     SEEN_ROWS_MAX,
@@ -22,6 +24,7 @@ from p2pchat.core.identity import Certificate
 
 __all__ = [
     "REFUSALS",
+    "Answer",
     "BadFrame",
     "Bodies",
     "Body",
@@ -34,8 +37,12 @@ __all__ = [
     "Frame",
     "Have",
     "Heads",
+    "Introduce",
+    "Introduced",
+    "Introduction",
     "Lacking",
     "Level",
+    "Near",
     "Pending",
     "Presence",
     "RoomFrame",
@@ -208,6 +215,35 @@ class Swarm(msgspec.Struct, frozen=True, array_like=True, tag=33):
     reply: bool
 
 
+class Near(msgspec.Struct, frozen=True, array_like=True, tag=40):
+    """These are linked with me, and members of a room that you and I are in as well."""
+
+    persons: tuple[bytes, ...]
+
+
+class Introduce(msgspec.Struct, frozen=True, array_like=True, tag=41):
+    """Pass this sealed offer on to `person`. `call` names it in your answer."""
+
+    person: bytes
+    call: bytes
+    offer: bytes
+
+
+class Introduced(msgspec.Struct, frozen=True, array_like=True, tag=42):
+    """`person` has this sealed offer for you. `call` names it in your answer."""
+
+    person: bytes
+    call: bytes
+    offer: bytes
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag=43):
+    """What came of a call: a sealed answer; empty, that one has none; nil, that one is not here."""
+
+    call: bytes
+    answer: bytes | None
+
+
 class Presence(msgspec.Struct, frozen=True, array_like=True, tag=34):
     """Whether somebody is at the terminal: 0 yes, 1 not for a while; later ones mean neither."""
 
@@ -243,8 +279,22 @@ RoomFrame = Summary | Heads | Want | Run | Have | Fork | Level | Contested | Dec
 """What reconciliation says."""
 Cue = Presence | Typing | Seen
 """What tells of a person, and stands in no journal."""
-Frame = RoomFrame | Welcome | Pending | Denied | Lacking | Bodies | Signal | Swarm | Cue | Bye
-_TYPES = frozenset({*range(16, 30), *range(32, 37), 47})
+Introduction = Near | Introduce | Introduced | Answer
+"""How members become linked through one that both are linked with."""
+Frame = (
+    RoomFrame
+    | Welcome
+    | Pending
+    | Denied
+    | Lacking
+    | Bodies
+    | Signal
+    | Swarm
+    | Cue
+    | Introduction
+    | Bye
+)
+_TYPES = frozenset({*range(16, 30), *range(32, 37), *range(40, 44), 47})
 _DECODER = msgspec.msgpack.Decoder(Frame)
 _TYPE = msgspec.msgpack.Decoder(tuple[int, ...])
 encode = msgspec.msgpack.Encoder().encode
@@ -335,6 +385,12 @@ def _sound(frame: Frame) -> bool:
             )
         case Swarm(tag, port):
             return len(tag) == 16 and 0 <= port < 65_536
+        case Near(persons):
+            return len(persons) <= NEAR_MAX and all(len(person) == 32 for person in persons)
+        case Introduce(person, call, offer) | Introduced(person, call, offer):
+            return len(person) == 32 and len(call) == 16 and len(offer) <= INTRODUCTION_BYTES_MAX
+        case Answer(call, answer):
+            return len(call) == 16 and (answer is None or len(answer) <= INTRODUCTION_BYTES_MAX)
         case Presence(state):
             return 0 <= state < 256
         case Typing(tag):

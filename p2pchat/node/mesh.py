@@ -68,11 +68,14 @@ class Mesh:
     def rooms_with(self, person: bytes) -> list[Chains]:
         return [chains for chains in self._rooms.all() if self.shares(chains, person)]
 
+    def groups(self) -> list[Group]:
+        """All rooms of many."""
+        return [chains for chains in self._rooms.all() if isinstance(chains, Group)]
+
     async def entered(self, session: "Session") -> None:
         """A link stands: show it the acts that its chains do not bring."""
-        for chains in list(self._rooms.all()):
-            if isinstance(chains, Group):
-                await self._show(session, chains)
+        for group in self.groups():
+            await self._show(session, group)
 
     async def follow(self, group: Group, *, contested: bool) -> None:
         """Acts of membership came: link with whom they let in, part with whom they removed."""

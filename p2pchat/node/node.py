@@ -31,7 +31,7 @@ from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, direct_room, id_text
 from p2pchat.core.invite import inviter_name, leads_into_room
 from p2pchat.core.reconcile import Contests, Declined, Forked, Load, PeerHas, Progress
-from p2pchat.core.wire import Cue, Denied, Pending, Seen, Signal, Swarm, Welcome
+from p2pchat.core.wire import Cue, Denied, Introduction, Pending, Seen, Signal, Swarm, Welcome
 from p2pchat.node import archive, doctor
 from p2pchat.node.bodies import Filling
 from p2pchat.node.bus import Bus, Subscription
@@ -56,6 +56,7 @@ from signaling.tasks import owned_tasks
 
 if TYPE_CHECKING:
     from p2pchat.node.codes import Codes
+    from p2pchat.node.introductions import Introductions
     from p2pchat.node.invites import Invites
     from p2pchat.node.peers import Peers, Session
     from p2pchat.node.shares import Shares
@@ -110,6 +111,7 @@ class _Online:
     codes: "Codes"
     shares: "Shares"
     mesh: "Mesh"
+    introductions: "Introductions"
     tasks: asyncio.TaskGroup
 
 
@@ -263,6 +265,7 @@ class Node:
         from p2pchat.net.transport import Settings
         from p2pchat.node.codes import Codes
         from p2pchat.node.dht import open_dht
+        from p2pchat.node.introductions import Introductions
         from p2pchat.node.invites import Invites
         from p2pchat.node.mailboxes import Mailboxes
         from p2pchat.node.peers import Peers
@@ -295,7 +298,10 @@ class Node:
                 self._bus.publish,
             )
             mesh = Mesh(self._rooms, self._groups, self.people, peers, self._me)
-            peers.beside = mailboxes.beside
+            introductions = Introductions(
+                peers, mesh, lambda: self.identity.person, tasks, os.urandom, time.time
+            )
+            peers.beside = lambda person: [*mailboxes.beside(person), introductions.to(person)]
             shares = await stack.enter_async_context(
                 Shares.open(
                     self.profile.files_path, self.config, self._database, peers, self._bus, files
@@ -303,7 +309,13 @@ class Node:
             )
             codes = Codes(self._database, invites, self._lines, os.urandom, tasks)
             self._online = _Online(
-                peers=peers, invites=invites, codes=codes, shares=shares, mesh=mesh, tasks=tasks
+                peers=peers,
+                invites=invites,
+                codes=codes,
+                shares=shares,
+                mesh=mesh,
+                introductions=introductions,
+                tasks=tasks,
             )
             self._rooms.listeners.append(self._gossip)
             tasks.create_task(self._rooms.words.run())
@@ -461,6 +473,7 @@ class Node:
                 return
             try:
                 await self._online.mesh.follow(group, contested=contested)
+                self._online.introductions.followed(group)
                 await self._joining.followed(group)
                 # A delete that counts no more leaves a body missing, and all may be level already.
                 for session in list(self._online.peers.sessions()):
@@ -506,6 +519,7 @@ class Node:
         if before is None:
             self._bus.publish(self.joined(person))
         await self.online_parts.mesh.entered(session)
+        self.online_parts.introductions.entered(session)
         await self._joining.entered(session)
         self.presence.entered(session)
         await self.online_parts.shares.entered(session)
@@ -514,6 +528,7 @@ class Node:
         if self._online is None:
             return
         self._online.shares.left(session)
+        self._online.introductions.left(session)
         self.marks.left(session)
         if self._online.peers.session(session.peer) is None:
             self.presence.left(session.peer)
@@ -533,6 +548,9 @@ class Node:
 
     async def signalled(self, session: "Session", frame: Signal | Swarm) -> None:
         await self.online_parts.shares.signalled(session, frame)
+
+    def introduced(self, session: "Session", frame: Introduction) -> None:
+        self.online_parts.introductions.received(session, frame)
 
     def progressed(self, session: "Session", fact: Progress) -> None:
         self._bus.publish(self._sync_event(session, fact))

@@ -36,12 +36,17 @@ from p2pchat.core.reconcile import (
     pushed_together,
 )
 from p2pchat.core.wire import (
+    Answer,
     BadFrame,
     Bodies,
     Bye,
     Cue,
     Denied,
+    Introduce,
+    Introduced,
+    Introduction,
     Lacking,
+    Near,
     Pending,
     Presence,
     Seen,
@@ -121,6 +126,7 @@ class Hub(Protocol):
     async def contested(self, session: "Session", fact: Contests) -> None: ...
     async def declined(self, session: "Session", fact: Declined) -> None: ...
     async def invited(self, session: "Session", frame: Welcome | Pending | Denied) -> None: ...
+    def introduced(self, session: "Session", frame: Introduction) -> None: ...
     def cued(self, session: "Session", frame: Cue) -> None: ...
     async def entered(self, session: "Session") -> None: ...
     async def left(self, session: "Session", reason: str) -> None: ...
@@ -210,7 +216,7 @@ class Session:
         self.reconcile.prove(room, proof)
         self._runner.wake()
 
-    async def send(self, frame: Signal | Swarm | Welcome | Pending | Denied) -> None:
+    async def send(self, frame: Signal | Swarm | Welcome | Pending | Denied | Introduction) -> None:
         """Best effort: a link that just died takes the frame with it."""
         try:
             await self._link.send(encode_frame(frame))
@@ -283,6 +289,8 @@ class Session:
                         await self._hub.signalled(self, frame)
                     case Lacking() | Bodies():
                         await self._hub.filling.received(self, frame)
+                    case Near() | Introduce() | Introduced() | Answer():
+                        self._hub.introduced(self, frame)
                     case Presence() | Typing() | Seen():
                         self._hub.cued(self, frame)
                     case Bye(code):

@@ -7,6 +7,8 @@ the test's to say, so that partitions and meetings happen in the order that it w
 import asyncio
 import hashlib
 import itertools
+import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -20,6 +22,7 @@ from p2pchat.core.handshake import Established, Proven
 from p2pchat.core.identity import id_text
 from p2pchat.core.reconcile import Progress
 from p2pchat.net.link import LinkClosed
+from p2pchat.node.introductions import Introductions
 from p2pchat.node.mesh import Mesh
 from p2pchat.node.node import Node, _Online
 from p2pchat.node.peers import Session
@@ -96,17 +99,27 @@ class Sailor:
         self.peers = _Peers()
         self.pipes: dict[str, Pipe] = {}
         mesh = Mesh(node._rooms, node._groups, node.people, self.peers, node._me)  # type: ignore[arg-type]
+        introductions = Introductions(
+            self.peers,  # type: ignore[arg-type]
+            mesh,
+            lambda: node.identity.person,
+            tasks,
+            os.urandom,
+            time.time,
+        )
         node._online = _Online(
             peers=self.peers,  # type: ignore[arg-type]
             invites=None,  # type: ignore[arg-type]
             codes=None,  # type: ignore[arg-type]
             shares=_Shares(),  # type: ignore[arg-type]
             mesh=mesh,
+            introductions=introductions,
             tasks=tasks,
         )
         node._rooms.listeners.append(node._gossip)
         self.background = tasks.create_task(self._attend(node))
         self.mesh = mesh
+        self.introductions = introductions
 
     async def _attend(self, node: Node) -> None:
         async with asyncio.TaskGroup() as tasks:
