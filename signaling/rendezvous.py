@@ -4,11 +4,12 @@
     idle       found        waiting    due at once
     waiting    due          offering
     offering   answered     resting    the link that follows is watched elsewhere
+    offering   unwanted     resting    no offer was made; due at once if retried meanwhile
     offering   failed       waiting    2 s, doubling to 60 s, with jitter
     resting    due          offering   after 45 s: a seek that still stands has no proven link
     waiting    found|retry  waiting    due at once, backoff starts again
     resting    retry        waiting    due at once: the link is gone
-    offering   retry        offering   backoff starts again
+    offering   retry        offering   backoff starts again, and `unwanted` is no answer to it
 
 Time and jitter are handed in. Who no longer seeks drops the machine.
 """
@@ -34,6 +35,7 @@ class Rendezvous:
         self.state: State = "idle"
         self._first_s = self._wait_s = first_s
         self._at = 0.0
+        self._again = False
 
     def found(self, now: float) -> None:
         """The instance is there."""
@@ -46,14 +48,21 @@ class Rendezvous:
     def due(self, now: float) -> bool:
         """Whether to offer now; if so the state is `offering` until answered or failed."""
         if self.state in ("waiting", "resting") and now >= self._at:
-            self.state = "offering"
+            self.state, self._again = "offering", False
             return True
         return False
 
     def answered(self, now: float) -> None:
-        """An answer came, or no offer was wanted."""
+        """An answer came."""
         if self.state == "offering":
             self.state, self._at, self._wait_s = "resting", now + _REST_S, self._first_s
+
+    def unwanted(self, now: float) -> None:
+        """No offer was wanted when it was asked for."""
+        again = self._again
+        self.answered(now)
+        if again:
+            self.retry(now)
 
     def failed(self, now: float, jitter: float) -> None:
         """`jitter` in [0, 1)."""
@@ -63,5 +72,6 @@ class Rendezvous:
 
     def retry(self, now: float) -> None:
         self._wait_s = self._first_s
+        self._again = self.state == "offering"
         if self.state in ("resting", "waiting"):
             self.state, self._at = "waiting", now

@@ -1,21 +1,27 @@
 """A link: two channels as one, with a heartbeat, and an end that is noticed.
 
 aiortc notices a lost peer after 27 to 33 s (consent, RFC 7675); a person notices after 15. So each
-side says something every 3 s, and 10 s of silence end the link.
+side says something every 3 s, and 10 s of silence end the link. After 5 s, or when the machine has
+slept or moved, the link is *doubtful*: it still stands, and another may be made beside it.
 """
 
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from p2pchat.net.channel import ChannelClosed
 from p2pchat.net.transport import Transport
 
-__all__ = ["DEAD_S", "HEARTBEAT_S", "Link", "LinkClosed"]
+__all__ = ["DEAD_S", "DOUBT_S", "HEARTBEAT_S", "Link", "LinkClosed"]
 
 _log = logging.getLogger(__name__)
 HEARTBEAT_S = 3.0
 DEAD_S = 10.0
+DOUBT_S = 5.0
+"""Longer than a heartbeat that was lost three times takes, at 20% loss."""
+_LATE_S = 1.0
+"""Whoever wakes so much later than asked for was away itself, and cannot say that others were."""
 _HEARTBEAT = b"\x00"
 _WAITING_BYTES_MAX = 8 * 1024 * 1024
 """Frames that arrived and were not read; credit keeps an honest peer's below 3 MiB."""
@@ -36,17 +42,27 @@ class Link:
     """Over an opened transport. Whoever makes it runs `run` in a task of its own."""
 
     def __init__(
-        self, transport: Transport, *, heartbeat_s: float = HEARTBEAT_S, dead_s: float = DEAD_S
+        self,
+        transport: Transport,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+        dead_s: float = DEAD_S,
+        doubt_s: float = DOUBT_S,
     ) -> None:
         self._transport = transport
         self._heartbeat_s = heartbeat_s
         self._dead_s = dead_s
+        self._doubt_s = min(doubt_s, dead_s)
         self._frames: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._reason: str | None = None
         self._ended = asyncio.Event()
         self._heard = self._said = asyncio.get_running_loop().time()
+        self._stirred = asyncio.Event()
+        self._excused = False
+        self.doubtful = False
+        self.on_doubt: Callable[[], None] | None = None
         self._live, self._bulk = transport.live, transport.bulk
         self._live.attach(self._deliver)
         self._bulk.attach(self._deliver)
@@ -83,23 +99,51 @@ class Link:
         """Heartbeat and watch, until the link has ended."""
         loop = asyncio.get_running_loop()
         while self._reason is None:
-            silent_at = self._heard + self._dead_s
+            now = loop.time()
+            silent_at, doubt_at = self._heard + self._dead_s, self._heard + self._doubt_s
             due = self._said + self._heartbeat_s
-            if loop.time() >= silent_at:
+            if now >= silent_at:
                 self._end("lost")
                 break
+            if now >= doubt_at and not self.doubtful:
+                self.doubt()
+                continue
+            wake_at = silent_at if self.doubtful else min(silent_at, doubt_at)
+            self._stirred.clear()
             try:
-                if loop.time() >= due:
-                    async with asyncio.timeout_at(silent_at):
+                if now >= due:
+                    async with asyncio.timeout_at(wake_at):
                         await self.send(_HEARTBEAT)
                 else:
-                    async with asyncio.timeout_at(min(silent_at, due)):
-                        await self._ended.wait()
+                    wake_at = min(wake_at, due)
+                    async with asyncio.timeout_at(wake_at):
+                        await self._stirred.wait()
             except TimeoutError:
-                continue
+                self._excuse(wake_at)
             except LinkClosed:
                 break
         await self._transport.aclose()
+
+    def doubt(self) -> None:
+        """Something speaks against this link: unless the peer is heard soon, it is lost."""
+        if self._reason is not None:
+            return
+        now = asyncio.get_running_loop().time()
+        self._heard = min(self._heard, now - self._doubt_s)
+        # Its answer comes within a heartbeat; and ours is one for a peer that doubts as well.
+        self._said = min(self._said, now - self._heartbeat_s)
+        self._stirred.set()
+        if not self.doubtful:
+            self.doubtful = True
+            if self.on_doubt is not None:
+                self.on_doubt()
+
+    def _excuse(self, wake_at: float) -> None:
+        """If we were away ourselves, hear first what has come meanwhile: once in a silence."""
+        now = asyncio.get_running_loop().time()
+        if now - wake_at > _LATE_S and not self._excused:
+            self._excused = True
+            self._heard = max(self._heard, now - self._doubt_s)
 
     async def close(self, reason: str) -> None:
         """End it; what was sent is given half a second to arrive. May be called again."""
@@ -126,6 +170,7 @@ class Link:
 
     def _deliver(self, frame: bytes) -> None:
         self._heard = asyncio.get_running_loop().time()
+        self.doubtful = self._excused = False
         if frame == _HEARTBEAT or self._reason is not None:
             return
         if self._waiting_bytes + len(frame) + _FRAME_COST > _WAITING_BYTES_MAX:
@@ -155,4 +200,5 @@ class Link:
         self._live.close()
         self._bulk.close()
         self._ended.set()
+        self._stirred.set()
         self._wake.set()

@@ -149,6 +149,12 @@ class Transport:
         return "relayed" if relayed else "direct"
 
     @property
+    def local_address(self) -> str | None:
+        """The address of this machine that the path begins at, if it is not by a relay."""
+        pair = aiortc_compat.selected_pair(self._pc)
+        return None if pair is None or pair[0].type == "relay" else str(pair[0].host)
+
+    @property
     def remote_address(self) -> str | None:
         """Where the peer's packets come from, once there is a path."""
         pair = aiortc_compat.selected_pair(self._pc)

@@ -211,16 +211,12 @@ class Introductions:
         while not slot.closed:
             by = [one for one, near in self._near.items() if slot.person in near]
             if by and slot.way.due(loop.time()):
-                accepted = False
                 try:
                     async with self._offering:
-                        accepted = await self._offer(slot, by)
+                        await self._offer(slot, by)
                 except Exception:  # noqa: BLE001  (a task's edge: one contact must not end others)
                     _log.exception("seeking an introduction")
-                if accepted:
-                    slot.way.answered(loop.time())
-                else:
-                    slot.way.failed(loop.time(), self._random(1)[0] / 256)
+                slot.way.failed(loop.time(), self._random(1)[0] / 256)
                 continue
             slot.wake.clear()
             try:
@@ -229,12 +225,13 @@ class Introductions:
             except TimeoutError:
                 continue
 
-    async def _offer(self, slot: _Slot, by: "Sequence[Session]") -> bool:
-        """Whether an answer came, or no offer was wanted."""
+    async def _offer(self, slot: _Slot, by: "Sequence[Session]") -> None:
         assert slot.offer is not None
+        now = asyncio.get_running_loop().time
         attempt = await slot.offer()
         if attempt is None:
-            return True
+            slot.way.unwanted(now())
+            return
         accepted = False
         try:
             chosen = sorted(by, key=lambda _: self._random(4))[:_BY_MAX]
@@ -242,10 +239,10 @@ class Introductions:
             if answer is not None:
                 await attempt.accept(answer)
                 accepted = True
+                slot.way.answered(now())
         finally:
             if not accepted:
                 await attempt.abandon()
-        return accepted
 
     async def _ask(
         self, slot: _Slot, attempt: Attempt, by: "Sequence[Session]"

@@ -87,6 +87,11 @@ class Mailboxes:
             self._running[url] = self._tasks.create_task(carrier.run())
         return carrier
 
+    def reconnect(self) -> None:
+        """The machine has slept or moved: connections of before may be dead."""
+        for carrier in self._carriers.values():
+            carrier.reconnect()
+
     def _make_room(self) -> bool:
         for url, carrier in self._carriers.items():
             if carrier.idle and url != self.own:

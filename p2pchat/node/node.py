@@ -262,6 +262,7 @@ class Node:
     async def networked(self) -> AsyncIterator[None]:
         """Carriers, links and files, for as long as the context lasts; `open` enters it."""
         # Here, so that an offline command does not pay for aiortc, zeroconf and libtorrent.
+        from p2pchat.net.surroundings import changes
         from p2pchat.net.transport import Settings
         from p2pchat.node.codes import Codes
         from p2pchat.node.dht import open_dht
@@ -270,6 +271,7 @@ class Node:
         from p2pchat.node.mailboxes import Mailboxes
         from p2pchat.node.peers import Peers
         from p2pchat.node.shares import Shares, open_files
+        from p2pchat.node.upkeep import keep_up
 
         net = self.config.net
         async with AsyncExitStack() as stack:
@@ -321,6 +323,7 @@ class Node:
             tasks.create_task(self._rooms.words.run())
             tasks.create_task(self._rooms.talk.watch())
             self.attend(peers, tasks)
+            tasks.create_task(keep_up(changes(net.interfaces), peers, mailboxes.reconnect))
             for contact in self.people.contacts:
                 if not self.people.blocked(contact.person):
                     peers.contact(contact.person, contact.secret)

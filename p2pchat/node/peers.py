@@ -149,6 +149,7 @@ class Session:
         self.via = via
         self.path = transport.path
         self.same_host = transport.same_host
+        self.local_address = transport.local_address
         self.lower = hub.identity.person < established.certificate.person
         self.reconcile = Reconcile(self.transcript, random, asyncio.get_running_loop().time())
         self._hub = hub
@@ -167,6 +168,14 @@ class Session:
     @property
     def name(self) -> str:
         return self.certificate.safe_name()
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the peer has not been heard for a while: another link may be made beside it."""
+        return self._link.doubtful
+
+    def doubt(self) -> None:
+        self._link.doubt()
 
     def share(self, chains: Chains) -> None:
         """The peer is a member of this room."""
@@ -386,10 +395,21 @@ class Peers:
 
         also = self.beside(person)
         self._registrations[person] = (
-            self.seek(slot, purpose, wanted=lambda: self.session(person) is None, also=also)
+            self.seek(slot, purpose, wanted=lambda: self._wanted(person), also=also)
             if lower
             else self.serve(slot, purpose, also=also)
         )
+
+    def _wanted(self, person: bytes) -> bool:
+        session = self.session(person)
+        return session is None or session.doubtful
+
+    def retry(self, person: bytes | None = None) -> None:
+        """Look again at once for somebody, or (None) for all who are not linked."""
+        for one in [person] if person is not None else list(self._registrations):
+            if self._wanted(one):
+                for registration in self._registrations.get(one, []):
+                    registration.retry()
 
     def meet(
         self, secret: bytes, person: bytes | None, met: Callable[[Proven], Awaitable[None]]
@@ -591,11 +611,13 @@ class Peers:
             return
         standing = self._sessions.setdefault(session.peer, [])
         standing.append(session)
+        link.on_doubt = lambda: self.retry(session.peer)
         reason = "bye"
         try:
             if len(standing) > 1 and self._hub.identity.person < session.peer:
                 for older in standing[:-1]:
-                    await older.close("superseded")
+                    # Beside: where it is dead, its goodbye takes a second and more.
+                    self._tasks.create_task(older.close("superseded"))
             await self._hub.entered(session)
             purpose.settled(session)
             reason = await session.run()
@@ -604,8 +626,7 @@ class Peers:
             if not standing:
                 self._sessions.pop(session.peer, None)
             await self._hub.left(session, reason)
-            for registration in self._registrations.get(session.peer, []):
-                registration.retry()
+            self.retry(session.peer)
 
     async def close(self) -> None:
         """Say goodbye on every link."""

@@ -255,7 +255,10 @@ class DhtCarrier:
             if attempt is not None:
                 accepted = await self._exchange(slot, attempt, way)
         finally:
-            if attempt is None or accepted:
+            if attempt is None:
+                way.tries = 0
+                way.rendezvous.unwanted(self._now())
+            elif accepted:
                 way.tries = 0
                 way.rendezvous.answered(self._now())
             else:

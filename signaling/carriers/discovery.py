@@ -27,7 +27,7 @@ NEIGHBOURS_MAX = 256
 _OWN_NAMES = 4
 _RESOLVE_MS = 3_000
 _NONCE_S = 3_600.0
-_WATCH_S = 10.0
+_WATCH_S = 2.0
 """How often to see whether the machine has moved to another network; there is no event for it."""
 Random = Callable[[int], bytes]
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]

@@ -213,7 +213,7 @@ class LanCarrier:
         loop = asyncio.get_running_loop()
         attempt = await slot.offer()
         if attempt is None:
-            way.answered(loop.time())
+            way.unwanted(loop.time())
             return
         accepted = False
         try:

@@ -156,6 +156,7 @@ class MailboxCarrier:
         self._local = local
         self._slots: dict[_Slot, None] = {}
         self._wanted, self._unwanted = asyncio.Event(), asyncio.Event()
+        self._stale = asyncio.Event()
         self._connection: _Connection | None = None
         self._away = False
         self._answered: dict[bytes, None] = {}
@@ -205,6 +206,10 @@ class MailboxCarrier:
 
     # -- the connection ------------------------------------------------------------------------
 
+    def reconnect(self) -> None:
+        """Connect anew, without waiting: the connection there is may be dead."""
+        self._stale.set()
+
     async def run(self) -> None:
         """Be connected while there are slots, until cancelled."""
         loop = asyncio.get_running_loop()
@@ -216,6 +221,7 @@ class MailboxCarrier:
         ) as client:
             while True:
                 await self._wanted.wait()
+                self._stale.clear()
                 begun, away = loop.time(), self._away
                 try:
                     await self._connect(client)
@@ -228,8 +234,10 @@ class MailboxCarrier:
                     _log.exception("mailbox %s", self.url)
                 if loop.time() - begun > _STABLE_S:
                     wait_s = _FIRST_S
-                await asyncio.sleep(wait_s * (0.5 + self._random(1)[0] / 512))
-                wait_s = min(_LONGEST_S, 2 * wait_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s * (0.5 + self._random(1)[0] / 512)):
+                        await self._stale.wait()
+                wait_s = _FIRST_S if self._stale.is_set() else min(_LONGEST_S, 2 * wait_s)
 
     async def _connect(self, client: aiohttp.ClientSession) -> None:
         async with asyncio.timeout(_CONNECT_S):
@@ -244,6 +252,7 @@ class MailboxCarrier:
                 connection = _Connection(socket, tasks)
                 tasks.create_task(connection.send())
                 tasks.create_task(self._leave(socket))
+                tasks.create_task(self._renew(socket))
                 self._connection = connection
                 for slot in list(self._slots):
                     self._begin(slot, connection)
@@ -258,6 +267,10 @@ class MailboxCarrier:
                 slot.task = None
             await socket.close()
         _log.info("mailbox %s: closed, %s", self.url, socket.close_code)
+
+    async def _renew(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        await self._stale.wait()
+        await socket.close()
 
     async def _leave(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Nobody has to know where we are while nobody is looked for."""
@@ -345,7 +358,7 @@ class MailboxCarrier:
             async with self._offering:
                 attempt = await slot.offer()
                 if attempt is None:
-                    way.answered(loop.time())
+                    way.unwanted(loop.time())
                     return
                 answer = await self._exchange(slot, connection, nonce, attempt.description)
             if answer is not None and not slot.closed:

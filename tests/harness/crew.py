@@ -216,7 +216,7 @@ class Crew:
 
     async def _live(self, own: Sailor, peer: Sailor, pipe: Pipe, transcript: bytes) -> None:
         established = Established(peer.node.identity.certificate, transcript)
-        transport = SimpleNamespace(path="direct", same_host=True)
+        transport = SimpleNamespace(path="direct", same_host=True, local_address="127.0.0.1")
         session = Session(own.node, pipe, transport, established, "lan", _random)  # type: ignore[arg-type]
         own.peers.held[peer.person], own.pipes[peer.name] = session, pipe
         try:

@@ -42,11 +42,13 @@ def join() -> Join:
 
     @asynccontextmanager
     async def joined(
-        heartbeat_s: float = 3.0, dead_s: float = 10.0
+        heartbeat_s: float = 3.0, dead_s: float = 10.0, doubt_s: float = 5.0
     ) -> AsyncIterator[tuple[Link, Link]]:
         async with AsyncExitStack() as stack:
             transports = await _connect(stack)
-            near, far = (Link(t, heartbeat_s=heartbeat_s, dead_s=dead_s) for t in transports)
+            near, far = (
+                Link(t, heartbeat_s=heartbeat_s, dead_s=dead_s, doubt_s=doubt_s) for t in transports
+            )
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(link.run()) for link in (near, far)]
                 try:

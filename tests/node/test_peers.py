@@ -1,9 +1,17 @@
 import asyncio
+import contextlib
+import time
 from pathlib import Path
+from typing import Any
+
+import aioice.ice
+import pytest
 
 from p2pchat import events
+from p2pchat.net.link import Link
+from p2pchat.node.node import Node
 from p2pchat.node.peers import contact_psk, contact_slot
-from tests.node.people import WAIT_S, friends, meet, person
+from tests.node.people import WAIT_S, friends, heard, meet, person
 
 
 async def _state(feed: object, state: str) -> events.Peer:
@@ -58,6 +66,92 @@ async def test_frames_that_break_the_rules_end_the_link(tmp_path: Path) -> None:
             session = next(ann.online_parts.peers.sessions())
             await session._link.send(b"\xc1 no frame at all")
             assert (await _state(feed, "disconnected")).reason == "bad-frame"
+
+
+async def test_a_dead_path_is_redialled_before_the_link_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        person(tmp_path, "Ann", lan=True) as ann,
+        person(tmp_path, "Bob", lan=True) as bob,
+    ):
+        await _joined(ann, bob)
+        old = next(ann.online_parts.peers.sessions()), next(bob.online_parts.peers.sessions())
+        room = await ann.room("Bob")
+        with ann.events() as feed:
+            _bury(monkeypatch, *(session._link for session in old))
+            started = time.perf_counter()
+            message = await room.send("written while nothing gets through")
+            delivered = room.delivered(message.id, timeout=WAIT_S)
+            assert [one async for one in delivered]
+            print(f"\nthrough after {time.perf_counter() - started:.1f} s on a new path")
+            async with asyncio.timeout(WAIT_S):
+                for node, session in ((ann, old[0]), (bob, old[1])):
+                    standing = node.online_parts.peers._sessions
+                    while session in standing[session.peer]:
+                        await asyncio.sleep(0.01)
+                    assert len(standing[session.peer]) == 1
+            told = []
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    told = [event async for event in feed]
+            assert not [one for one in told if getattr(one, "state", "") == "disconnected"]
+
+
+async def test_after_sleep_a_link_is_made_anew_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        person(tmp_path, "Ann", lan=True) as ann,
+        person(tmp_path, "Bob", lan=True) as bob,
+    ):
+        await _joined(ann, bob)
+        seeker = min((ann, bob), key=lambda node: node.identity.person)
+        other = bob if seeker is ann else ann
+        peers = seeker.online_parts.peers
+        old = peers.session(other.identity.person)
+        far = other.online_parts.peers.session(seeker.identity.person)
+        assert old is not None
+        assert far is not None
+        _bury(monkeypatch, old._link, far._link)
+        started = time.perf_counter()
+        old.doubt()
+        async with asyncio.timeout(WAIT_S):
+            while (
+                peers.session(other.identity.person) in (old, None)
+                or len(peers._sessions[other.identity.person]) != 1
+            ):
+                await asyncio.sleep(0.01)
+        print(f"\nmade anew in {time.perf_counter() - started:.1f} s")
+        assert old._link.reason == "superseded"
+
+
+async def _joined(host: Node, guest: Node) -> None:
+    with host.events() as feed:
+        await guest.join((await host.invite()).blob, timeout=WAIT_S)
+        await heard(feed, events.Joined)
+
+
+def _bury(monkeypatch: pytest.MonkeyPatch, *links: Link) -> None:
+    """Let nothing more through on the sockets of these links, as a NAT that forgot them does."""
+    buried = {
+        protocol
+        for link in links
+        for protocol in link._transport._pc.sctp.transport.transport._connection._protocols
+    }
+    send_data = aioice.ice.StunProtocol.send_data
+    send_stun = aioice.ice.StunProtocol.send_stun
+
+    async def data(self: Any, data: bytes, addr: Any) -> None:
+        if self not in buried:
+            await send_data(self, data, addr)
+
+    def stun(self: Any, message: Any, addr: Any) -> None:
+        if self not in buried:
+            send_stun(self, message, addr)
+
+    monkeypatch.setattr(aioice.ice.StunProtocol, "send_data", data)
+    monkeypatch.setattr(aioice.ice.StunProtocol, "send_stun", stun)
 
 
 def test_the_keys_of_contacts_differ_by_use() -> None:

@@ -154,6 +154,29 @@ async def test_a_connection_that_breaks_is_made_again() -> None:
         assert await (await seeker.attempts.get()).answer == ANSWER
 
 
+async def test_after_a_move_it_connects_anew_and_waits_for_no_backoff(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeker = Seeker()
+    async with asyncio.timeout(20):
+        async with serving() as url, at(url) as one:
+            port = int(url.rpartition(":")[2])
+            one.seek(SLOT, seeker)
+            await one.connected.wait()
+            before = one._connection
+            one.reconnect()
+            while one._connection in (before, None):
+                await asyncio.sleep(0.01)
+            monkeypatch.setattr(carrier_module, "_FIRST_S", 3_600.0)
+            monkeypatch.setattr(carrier_module, "_LONGEST_S", 3_600.0)
+        async with at(url) as one:
+            one.seek(SLOT, seeker)
+            await asyncio.sleep(0.3)
+            async with serving(port):
+                one.reconnect()
+                await one.connected.wait()
+
+
 async def test_a_server_that_is_away_costs_nothing_and_is_found_when_it_is_back() -> None:
     seeker, server = Seeker(), Answerer()
     async with asyncio.timeout(10):

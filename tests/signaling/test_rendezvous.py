@@ -69,6 +69,28 @@ def test_a_retry_in_the_middle_of_an_offer_shortens_the_wait_after_it() -> None:
     assert way.next_timer() == now + 2
 
 
+def test_a_retry_while_no_offer_is_wanted_is_not_forgotten() -> None:
+    way = offering()
+    way.retry(1)
+    way.unwanted(2)
+    assert way.due(2)
+    way.unwanted(3)
+    assert not way.due(47.9)
+    assert way.due(48)
+
+
+def test_where_an_attempt_costs_little_the_first_wait_is_short() -> None:
+    way = Rendezvous(0.25)
+    way.found(0)
+    assert way.due(0)
+    way.failed(0, 0.5)
+    assert way.next_timer() == 0.25
+    way.retry(0)
+    assert way.due(0)
+    way.failed(0, 0.5)
+    assert way.next_timer() == 0.25
+
+
 def test_backoff_starts_again_after_an_answer() -> None:
     way = offering()
     way.failed(0, 0.5)
@@ -81,7 +103,7 @@ def test_backoff_starts_again_after_an_answer() -> None:
     assert way.next_timer() == 53
 
 
-steps = st.sampled_from(("found", "due", "answered", "failed", "retry"))
+steps = st.sampled_from(("found", "due", "answered", "unwanted", "failed", "retry"))
 
 
 @given(st.lists(st.tuples(steps, st.floats(0, 100), st.floats(0, 0.99))))
