@@ -45,8 +45,9 @@ _log = logging.getLogger(__name__)
 _FIRST_S = 0.25
 """The other end may learn of us a moment later than we of it; an offer by a link costs little."""
 _ANSWER_S = 8.0
-_BY_MAX = 3
-"""Members by which one offer goes: enough for one of them to be honest, and alive."""
+_BY_MAX, _BY_LATER_MAX = 3, 3
+"""Members by which one offer goes: enough for one of them to be honest, and alive; and how many of
+those that turn up while it is out."""
 _OFFERING_MAX = 16
 _NEAR_EACH_MAX = 256
 """Persons whom one link names as near; all neighbours in ten rooms of a thousand."""
@@ -78,6 +79,8 @@ class _Slot:
         self.way = Rendezvous(_FIRST_S)
         self.wake = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+        self.ask: Callable[[Session], None] | None = None
+        """while an offer is out: let it go by this link too"""
         self._owner = owner
 
     def close(self) -> None:
@@ -196,6 +199,8 @@ class Introductions:
             slot = self._slots.get(person)
             if slot is not None and slot.offer is not None:
                 self._found(slot, now)
+                if slot.ask is not None:
+                    slot.ask(session)
 
     def _found(self, slot: _Slot, now: float) -> None:
         if slot.offer is None:
@@ -249,14 +254,25 @@ class Introductions:
     ) -> Description | None:
         envelope = seal_offer(slot.keys, attempt.description, self._wall(), self._random)
         outcomes: _Outcomes = asyncio.Queue()
-        calls = [self._random(16) for _ in by]
-        for session, call in zip(by, calls, strict=True):
-            self._calls[call] = (session, outcomes)
-            self._say(session, Introduce(slot.person, call, envelope))
+        calls: dict[bytes, Session] = {}
+        out = 0
+
+        def ask(session: "Session") -> None:
+            nonlocal out
+            if len(calls) < _BY_MAX + _BY_LATER_MAX and session not in calls.values():
+                call = self._random(16)
+                calls[call], self._calls[call] = session, (session, outcomes)
+                out += 1
+                self._say(session, Introduce(slot.person, call, envelope))
+
+        for session in by:
+            ask(session)
+        slot.ask = ask
         try:
             async with asyncio.timeout(_ANSWER_S):
-                for _ in by:
+                while out:
                     session, data = await outcomes.get()
+                    out -= 1
                     if data is None:
                         # Not here any more; we are told when it is again.
                         self._near.get(session, OrderedDict()).pop(slot.person, None)
@@ -268,6 +284,7 @@ class Introductions:
         except TimeoutError:
             _log.debug("no answer to an introduction")
         finally:
+            slot.ask = None
             for call in calls:
                 self._calls.pop(call, None)
         return None

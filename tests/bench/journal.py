@@ -3,7 +3,8 @@
     python tests/bench/journal.py [--quick] [PART ...]
 
 The two ends are processes of their own, on loopback; raw aiortc is measured between two processes
-as well. On two cores that leaves one for each. Parts: resync, sending, trips, large.
+as well. On two cores that leaves one for each. Parts: resync, backlog, sending, trips,
+large.
 """
 
 import argparse
@@ -51,6 +52,7 @@ _LANES = 64
 _WAIT_S = 300.0
 _LINE_MAX = 1 << 20
 _MESSAGE = 16_384
+_LARGE = 32_000
 _BUFFERED = 1 << 20
 _FRAMES = {16: "Summary", 17: "Heads", 18: "Want", 19: "Run", 20: "Have", 22: "Level"}
 
@@ -63,9 +65,9 @@ def _rss_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _text(chance: random.Random) -> str:
-    """200 bytes of words, as an index of them would meet."""
-    return " ".join(chance.choices(_WORDS, k=40))[:200].strip().ljust(200, ".")
+def _text(chance: random.Random, size: int = 200) -> str:
+    """So many bytes of words, as an index of them would meet."""
+    return " ".join(chance.choices(_WORDS, k=size // 5))[:size].strip().ljust(size, ".")
 
 
 async def _until(reached: Callable[[], bool]) -> float:
@@ -226,6 +228,20 @@ class NodeEnd:
                 break
             taken.append((time.perf_counter() - started) * 1000)
         return statistics.median(taken)
+
+    async def meanwhile(self) -> list[float]:
+        """Write a message each 200 ms until the other end has all: ms to its acknowledgement."""
+        await _until(lambda: bool(self._node.online()))
+        room, taken, chance = await self._room(), [], random.Random(1)
+        while True:
+            started = time.perf_counter()
+            message = await room.send(_text(chance))
+            async for _ in room.delivered(message.id, timeout=60):
+                break
+            taken.append((time.perf_counter() - started) * 1000)
+            if all(one.ahead == 0 for one in self._node.sync_rows()):
+                return taken
+            await asyncio.sleep(0.2)
 
     async def trace(self) -> None:
         """From now on, note what goes over links."""
@@ -398,7 +414,7 @@ class Maker:
             for node, other in ((ann, bob), (bob, ann)):
                 await _introduce(node, other.identity, secret)
 
-    async def fill(self, count: int) -> dict[str, float]:
+    async def fill(self, count: int, size: int = 200) -> dict[str, float]:
         """Write so many messages of ten devices of Ann's; seconds, and microseconds of placing."""
         config = load(None, {}, _SETTINGS)
         started = time.perf_counter()
@@ -414,7 +430,7 @@ class Maker:
             made = 0
             while made < count:
                 author = authors[made // _BATCH % _AUTHORS]
-                batch = list(_written(node, chains, author, min(_BATCH, count - made)))
+                batch = list(_written(node, chains, author, min(_BATCH, count - made), size))
                 await node._rooms.append([Append(room.key, tuple(batch))], None)
                 made += sum(entry.header.kind == MESSAGE for entry in batch)
             made_s = time.perf_counter() - started
@@ -467,7 +483,9 @@ def _device_of(person: Identity) -> Identity:
     return Identity._certified(signing, SigningKey(os.urandom(32)), os.urandom(32), "Ann")
 
 
-def _written(node: Node, chains: Chains, author: Identity, count: int) -> Iterator[Entry]:
+def _written(
+    node: Node, chains: Chains, author: Identity, count: int, size: int = 200
+) -> Iterator[Entry]:
     def write(kind: int, body: Any, epoch: bytes) -> Entry:
         time_ = node._rooms._clock.next(time.time())
         incarnation = author.device[:8]
@@ -487,7 +505,7 @@ def _written(node: Node, chains: Chains, author: Identity, count: int) -> Iterat
     epoch, chance = chains.writing_epoch(), random.Random(chains.total)
     assert epoch is not None
     for _ in range(count):
-        yield write(MESSAGE, MessageBody(_text(chance)), epoch)
+        yield write(MESSAGE, MessageBody(_text(chance, size)), epoch)
 
 
 # -- parts ---------------------------------------------------------------------------------------
@@ -510,10 +528,10 @@ async def raw_rate(count: int, size: int) -> float:
         return count * size / float(ended - started)
 
 
-async def homes(folder: Path, count: int) -> dict[str, float]:
+async def homes(folder: Path, count: int, size: int = 200) -> dict[str, float]:
     async with ends(("maker", str(folder))) as (maker,):
         await maker.ask("pair")
-        return dict(await maker.ask("fill", count)) if count else {}
+        return dict(await maker.ask("fill", count, size)) if count else {}
 
 
 async def resync(count: int) -> None:
@@ -573,6 +591,32 @@ async def resync(count: int) -> None:
             " ".join(f"{'>' if line[0] == 'out' else '<'}{line[1]}" for line in trace),
             "<= 3, <= 16,384 B",
         )
+
+
+async def backlog(count: int) -> None:
+    """What is written while the other end takes in so many messages of 32 kB."""
+    with tempfile.TemporaryDirectory() as name:
+        await homes(Path(name), count, _LARGE)
+        async with ends(("node", f"{name}/ann"), ("node", f"{name}/bob")) as (ann, bob):
+            await ann.ask("open", online=True)
+            total = await ann.ask("total")
+            await bob.ask("open", online=True)
+            before = [await end.ask("rss") for end in (ann, bob)]
+            (linked, level), taken = await asyncio.gather(
+                bob.ask("level", total), ann.ask("meanwhile")
+            )
+            after = [await end.ask("rss") for end in (ann, bob)]
+    taken.sort()
+    size = count * _LARGE / 1e6
+    row(f"a backlog of {size:.0f} MB", f"{size / (level - linked):.1f} MB/s", "")
+    row(
+        f"  {len(taken)} written meanwhile, to acknowledged",
+        f"{statistics.median(taken):.0f} ms (median)",
+        f"90%: {taken[len(taken) * 9 // 10]:.0f} ms, all: {taken[-1]:.0f} ms",
+        "<= 100 ms",
+    )
+    for who, peak, idle in zip(("sender", "receiver"), after, before, strict=True):
+        row(f"  peak memory, {who}", f"{peak:.0f} MB", f"before the link {idle:.0f} MB")
 
 
 async def sending(count: int) -> None:
@@ -665,6 +709,7 @@ async def large(count: int) -> None:
 
 _PARTS: dict[str, tuple[Callable[[int], Awaitable[None]], int, int]] = {
     "resync": (resync, 100_000, 10_000),
+    "backlog": (backlog, 3_200, 320),
     "sending": (sending, 20_000, 3_000),
     "trips": (trips, 500, 100),
     "large": (large, 1_000_000, 50_000),

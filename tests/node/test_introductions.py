@@ -93,11 +93,7 @@ async def test_a_lost_link_comes_back_by_a_common_member_and_is_one(tmp_path: Pa
 
 async def test_with_several_common_members_a_link_is_never_doubled(tmp_path: Path) -> None:
     async with hub(tmp_path, "Bob", "Cat", "Dan", "Eve") as (_, guests, _):
-        async with asyncio.timeout(WAIT_S):
-            for one in guests:
-                for other in guests:
-                    if one is not other:
-                        await linked(one, other)
+        await all_linked(*guests)
         made = []
         peers = guests[0].online_parts.peers
         begin = peers.begin
@@ -145,6 +141,52 @@ async def test_a_member_sees_ciphertext_and_cannot_answer_in_anothers_place(tmp_
         for offer in seen:
             assert b"127.0.0.1" not in offer
             assert bytes((127, 0, 0, 1)) not in offer[2:]
+
+
+async def test_a_partition_of_five_is_healed_by_one_link_to_one_history(tmp_path: Path) -> None:
+    async with hub(tmp_path, "Bob", "Cat", "Dan", "Eve") as (ann, guests, room):
+        everybody = [ann, *guests]
+        west, east = everybody[:2], everybody[2:]
+        await all_linked(*everybody)
+        passing = [node.online_parts.introductions._introducer for node in everybody]
+        was = [introducer.pass_on for introducer in passing]
+        for introducer in passing:
+            introducer.pass_on = lambda *_: None  # type: ignore[method-assign]
+        for one in west:
+            for other in east:
+                await cut(one, other)
+        async with asyncio.timeout(WAIT_S):
+            while any(links(one, other) + links(other, one) for one in west for other in east):
+                await asyncio.sleep(0.01)
+        for introducer, pass_on in zip(passing, was, strict=True):
+            introducer.pass_on = pass_on  # type: ignore[method-assign]
+        for number in range(5):
+            for node in everybody:
+                await (await node.room(room)).send(f"{node.name} {number} apart")
+        await meet(ann, guests[-1])
+        started = time.perf_counter()
+        await all_linked(*everybody)
+        print(f"\nall linked {time.perf_counter() - started:.1f} s after the first link")
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                histories = [await texts(node, room) for node in everybody]
+                if all(len(one) == 25 for one in histories):
+                    break
+                await asyncio.sleep(0.05)
+        assert all(one == histories[0] for one in histories)
+        print(f"one history after {time.perf_counter() - started:.1f} s")
+
+
+async def all_linked(*nodes: Node) -> None:
+    async with asyncio.timeout(WAIT_S):
+        for one in nodes:
+            for other in nodes:
+                if one is not other:
+                    await linked(one, other)
+
+
+async def texts(node: Node, room: str) -> list[str]:
+    return [one.text async for one in (await node.room(room)).history(last=None)]
 
 
 async def test_a_blocked_member_is_not_introduced(tmp_path: Path) -> None:
@@ -260,6 +302,21 @@ async def test_an_offer_goes_by_three_members_at_most() -> None:
             await rest()
             assert attempts[0].abandoned == 1
             assert not table.own._calls
+
+
+async def test_an_offer_that_is_out_goes_by_members_who_turn_up_meanwhile() -> None:
+    async with owned_tasks() as tasks:
+        table = Table(tasks)
+        with seeking(table) as attempts:
+            for name in "abcdefgh":
+                relay = table.link(name)
+                table.own.received(relay, Near((ZOE,)))
+                table.own.received(relay, Near((ZOE,)))
+                await rest()
+            sent = [frame for _, frame in table.said if isinstance(frame, Introduce)]
+            assert len(attempts) == 1
+            assert len(sent) == module._BY_MAX + module._BY_LATER_MAX
+            assert len({frame.offer for frame in sent}) == 1
 
 
 async def test_somebody_who_is_told_of_before_being_known_is_sought_once_known() -> None:
