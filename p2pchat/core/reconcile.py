@@ -38,7 +38,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from p2pchat.core import wire
-from p2pchat.core.bounds import CONTESTED_MAX, HEADS_MAX, OUTSTANDING_BYTES, WANTS_MAX
+from p2pchat.core.bounds import CONTESTED_MAX, HEADS_MAX, OUTSTANDING_BYTES, RUN_BYTES, WANTS_MAX
 from p2pchat.core.chain import (
     CHAINS_MAX,
     Accepted,
@@ -86,6 +86,10 @@ _AGAIN_S = 60.0
 _ASKS_MAX = 256
 """Chains that one peer is asked for at once: more than its credit holds, far below WANTS_MAX, and
 the rest is left to other links."""
+_SHORT = 16
+"""Entries; a want of fewer is served before those of more."""
+_ASIDE_BYTES = 4 * RUN_BYTES
+"""Credit that a backlog leaves to what is written meanwhile."""
 _PUSH_BYTES = 4_096
 """Longer runs are told, not pushed: every link would bring them, and one is enough. What is pushed
 goes on `live`, where it must delay nothing."""
@@ -329,7 +333,7 @@ class Reconcile:
         elif not waiting:
             # What it wants already is served up to here.
             level = max(side.peer.get(chain, -1), side.sent.get(chain, -1)) == first - 1
-            credit = self._outstanding < OUTSTANDING_BYTES
+            credit = self._outstanding < OUTSTANDING_BYTES + _ASIDE_BYTES
             if level and credit and entries[-1].signature is not None and _is_short(entries):
                 self._run(side, entries, pushed=True)
             else:
@@ -348,7 +352,8 @@ class Reconcile:
                 self._run(side, lacking, pushed=False)
                 reached = lacking[-1].header.seq
                 if reached < head.last:
-                    self._serving.appendleft(Want(head.tag, head.chain, reached + 1, head.last))
+                    # In turns, so that a short chain does not wait for all of a long one.
+                    self._serving.append(Want(head.tag, head.chain, reached + 1, head.last))
                 else:
                     self._served(side, head.chain, reached)
             elif entries:
@@ -398,7 +403,11 @@ class Reconcile:
                     self._outputs.append(Close("bad-frame"))
                     return
                 side.declined.discard(frame.chain)
-                self._serving.append(frame)
+                if frame.last - frame.first < _SHORT:
+                    # What was written just now, most often: it passes a backlog.
+                    self._serving.insert(1 if self._loading else 0, frame)
+                else:
+                    self._serving.append(frame)
                 self._serve()
             case Run():
                 self._take(side, frame)
@@ -619,8 +628,11 @@ class Reconcile:
     # -- parts ---------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        while self._serving and not self._loading and self._outstanding < OUTSTANDING_BYTES:
+        while self._serving and not self._loading:
             want = self._serving[0]
+            aside = _ASIDE_BYTES if want.last - want.first < _SHORT else 0
+            if self._outstanding >= OUTSTANDING_BYTES + aside:
+                return
             room = self._tags.get(want.tag)
             side = self._sides[room] if room is not None else None
             if side is None or side.chains.seq(want.chain) < want.first:
@@ -648,11 +660,15 @@ class Reconcile:
             )
         )
         side.sent[last.chain] = last.header.seq
+        # A small run takes the channel that is not full of others, unless its own chain is there.
+        small = len(frame) <= _PUSH_BYTES and not any(
+            flight.chain == last.chain for flight in self._flight
+        )
         self._flight.append(
             _Flight(side.chains.room, last.chain, last.header.seq, len(frame), self._minute)
         )
         self._outstanding += len(frame)
-        self._outputs.append(Send(frame, bulk=not pushed))
+        self._outputs.append(Send(frame, bulk=not (pushed or small)))
 
     def _forget_flight(self) -> None:
         """A run that is not acknowledged in a minute was not taken (a fork): credit returns."""

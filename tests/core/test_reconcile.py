@@ -56,6 +56,42 @@ def test_two_are_level_whatever_was_cut_on_the_way(
     assert not meeting.closed
 
 
+def test_a_short_want_passes_a_backlog_and_a_small_run_its_channel() -> None:
+    ann, bob = _journals(2, 60)
+    Meeting(ann, bob).settle()
+    machine = Reconcile(bytes(32), random_from(5), 0.0)
+    machine.share(ann.chains)
+    tag = machine.tag(ann.chains.room)
+    assert tag is not None
+    wanted = [Want(tag, bob.own, 0, 61), Want(tag, ann.own, 0, 3)]
+    served: list[bytes] = []
+    asides: list[bool] = []
+    while True:
+        loads = []
+        for output in list(machine.outputs()):
+            match output:
+                case Emit(Load() as load):
+                    loads.append(load)
+                    served.append(load.chain)
+                case Send(data, bulk) if isinstance(decode(data), Run):
+                    asides.append(not bulk)
+                    assert bulk or len(data) <= 4_096
+        if wanted:
+            machine.receive(wanted.pop(0))
+            if not loads:
+                continue
+        if not loads:
+            break
+        (load,) = loads
+        machine.loaded(load, ann.run(load))
+    # What was under way when the short want came, the short one at once, and then the rest.
+    assert served[:2] == [bob.own, ann.own]
+    assert served.count(bob.own) > 5
+    # Of a chain that is under way on `bulk`, or on `live`, nothing may overtake what was before.
+    assert asides[:2] == [True, True]
+    assert not any(asides[2:])
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 30), st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5)), max_size=25))
 def test_what_is_written_during_a_backlog_arrives_too(
