@@ -22,6 +22,11 @@ class Item:
 
 
 class DhtNode(Protocol):
+    @property
+    def nodes(self) -> int:
+        """Other nodes that are known to answer."""
+        ...
+
     async def ready(self) -> None:
         """Until other nodes are known."""
 

@@ -19,6 +19,7 @@ __all__ = [
     "ROUTES",
     "AliasRequest",
     "BlockRequest",
+    "DoctorRequest",
     "EditRequest",
     "ExportRequest",
     "GetRequest",
@@ -268,6 +269,12 @@ class ExportRequest(_Request, frozen=True, kw_only=True):
 class ImportRequest(_Request, frozen=True, kw_only=True):
     path: str
     passphrase: str | None = None
+
+
+class DoctorRequest(_Request, frozen=True, kw_only=True):
+    """`blob`: an invite to be examined in place of profile and network."""
+
+    blob: str | None = None
 
 
 class SyncRequest(_Request, frozen=True, kw_only=True):
@@ -566,8 +573,8 @@ async def import_(node: Node, request: ImportRequest) -> Stream:
     yield await node.import_(_absolute(request.path), passphrase=passphrase)
 
 
-async def doctor(node: Node, _: Nothing) -> Stream:
-    async for finding in node.doctor():
+async def doctor(node: Node, request: DoctorRequest) -> Stream:
+    async for finding in node.doctor(request.blob):
         yield finding
 
 
@@ -652,7 +659,7 @@ ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
     "typing": (TypingRequest, typing),
     "exports": (ExportRequest, export),
     "imports": (ImportRequest, import_),
-    "doctor": (Nothing, doctor),
+    "doctor": (DoctorRequest, doctor),
     "sync": (SyncRequest, sync),
     "shares": (ShareRequest, share),
     "transfers": (GetRequest, get),

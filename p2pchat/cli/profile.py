@@ -10,9 +10,9 @@ import click
 from p2pchat import events
 from p2pchat.api.attach import is_locked, lock, settings
 from p2pchat.api.attach import repair as rebuild
-from p2pchat.api.routes import NameRequest
+from p2pchat.api.routes import DoctorRequest, NameRequest
 from p2pchat.cli.command import Common, command, new_passphrase, read_secret, usage
-from p2pchat.cli.invite import greet
+from p2pchat.cli.invite import greet, read_argument
 from p2pchat.cli.output import Output
 from p2pchat.errors import Busy, Error
 
@@ -96,13 +96,21 @@ async def rename_(out: Output, common: Common, new_name: str) -> None:
 
 
 @command
+@click.argument("blob", nargs=-1)
 @click.option("--repair", is_flag=True, help="Make a new journal of all that is whole.")
-async def doctor_(out: Output, common: Common, *, repair: bool) -> int:
+async def doctor_(out: Output, common: Common, blob: tuple[str, ...], *, repair: bool) -> int:
     """Look for what could go wrong, in plain words; exit code 1 if something has to be done.
 
-    Reads and checks the whole journal. `--repair` keeps the damaged one aside; what is lost comes
-    back from friends with the next sync.
+    Reads and checks the whole journal, and looks at what of this network could keep two people
+    apart; it asks only servers that the settings name. `--repair` keeps the damaged journal aside;
+    what is lost comes back from friends with the next sync.
+
+    With an invite (`-`: read it from stdin) it tells what that offers, and why it may not lead to
+    its maker from here; the invite is not used up.
     """
+    if repair and blob:
+        raise usage("an invite needs no repair", "give one of the two")
+    request = DoctorRequest(blob=read_argument(" ".join(blob)) if blob else None)
     if repair:
         kept, lost, old = await rebuild(common.folder, common.passphrase)
         text = f"{kept} entries kept, {lost} lost; the old journal is {old}"
@@ -111,7 +119,7 @@ async def doctor_(out: Output, common: Common, *, repair: bool) -> int:
     try:
         async with common.attach(online=False) as node:
             greet(out, node)
-            async for event in node.client.ask("doctor"):
+            async for event in node.client.ask("doctor", request):
                 out.row(event)
                 whole = whole and not (isinstance(event, events.Finding) and not event.ok)
     except Error as error:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-__all__ = ["PROBE_S", "Found", "first_alive", "parse_url"]
+__all__ = ["PROBE_S", "Found", "binding_request", "first_alive", "mapped_address", "parse_url"]
 
 PROBE_S = 0.5
 """Public servers answer within 200 ms from anywhere with a usable network."""
@@ -95,11 +95,11 @@ class _Probe(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not an isinstance: asyncio's own datagram transport is none before Python 3.13.
         datagrams = cast(asyncio.DatagramTransport, transport)
-        datagrams.sendto(struct.pack("!HHL", _BINDING, 0, _COOKIE) + self._transaction)
+        datagrams.sendto(binding_request(self._transaction))
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         del addr
-        mapped = _mapped_address(data, self._transaction)
+        mapped = mapped_address(data, self._transaction)
         if mapped is not None and not self._found.done():
             self._found.set_result(Found(self._url, *mapped))
 
@@ -107,7 +107,12 @@ class _Probe(asyncio.DatagramProtocol):
         """Port unreachable and the like: this server just stays silent."""
 
 
-def _mapped_address(data: bytes, transaction: bytes) -> tuple[str, int] | None:
+def binding_request(transaction: bytes) -> bytes:
+    """A Binding request (RFC 8489 6); `transaction`: 12 random bytes."""
+    return struct.pack("!HHL", _BINDING, 0, _COOKIE) + transaction
+
+
+def mapped_address(data: bytes, transaction: bytes) -> tuple[str, int] | None:
     """The XOR-MAPPED-ADDRESS of a success response (RFC 8489 14.2), or None."""
     if len(data) < 20:
         return None

@@ -1062,10 +1062,27 @@ class Node:
             merge = await archive.merge_lines(path, database, held, me, time.time())
         return events.Imported(path=str(path), added=merge.added, known=merge.known)
 
-    async def doctor(self) -> AsyncIterator[events.Finding]:
-        """Look for what could go wrong for this profile; reads all of the journal."""
+    async def doctor(self, blob: str | None = None) -> AsyncIterator[events.Finding]:
+        """Look for what could go wrong for this profile, and on this network; reads all of the
+        journal. With `blob`: what that invite offers, and why it may not lead there from here.
+
+        Raises errors.BadInput.
+        """
+        from p2pchat.node import network, outlook
+
+        invite = outlook.read(blob) if blob is not None else None
+        carriers = self._online.peers.carriers if self._online else None
+        situation = network.Situation(self.config, carriers, os.urandom, time.time)
+        if invite is not None:
+            known = self.people.contact(invite.inviter) is not None
+            standing = outlook.Standing(self.identity.person, known, self.refuses(invite.inviter))
+            for finding in await outlook.examine_invite(invite, standing, situation):
+                yield finding
+            return
         newest = await self._database.read(journal.newest_time)
         async for finding in doctor.examine(self.profile, self._database, newest, time.time()):
+            yield finding
+        for finding in await network.examine(situation):
             yield finding
 
     # -- state ---------------------------------------------------------------------------------

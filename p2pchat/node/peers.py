@@ -347,7 +347,7 @@ class Peers:
     ) -> None:
         self._hub = hub
         self._tasks = tasks
-        self._carriers = carriers
+        self.carriers = carriers
         self.settings = settings
         self._random = random
         self._sessions: dict[bytes, list[Session]] = {}
@@ -466,7 +466,7 @@ class Peers:
 
             return offer
 
-        carriers = [*self._carriers, *also]
+        carriers = [*self.carriers, *also]
         return [carrier.seek(slot, offer_over(carrier.name)) for carrier in carriers]
 
     def serve(
@@ -480,7 +480,7 @@ class Peers:
 
             return answer
 
-        carriers = [*self._carriers, *also]
+        carriers = [*self.carriers, *also]
         return [carrier.serve(slot, answer_over(carrier.name)) for carrier in carriers]
 
     async def answer(self, offer: Description, purpose: Purpose) -> Description | None:

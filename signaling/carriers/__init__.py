@@ -6,12 +6,13 @@ wins.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from signaling.envelope import SlotKeys
 from signaling.sdp import Description
 
-__all__ = ["Answer", "Attempt", "Carrier", "Offer", "Registration"]
+__all__ = ["Answer", "Attempt", "Carrier", "Offer", "Reach", "Registration"]
 
 
 class Attempt(Protocol):
@@ -41,9 +42,23 @@ class Registration(Protocol):
         """Look again at once: the link that was found here is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a carrier itself has come; it says nothing of any slot.
+
+    `others`: how many it could ask just now: neighbours, nodes of the DHT, 1 for a server that is
+    connected. `place`: the server's address.
+    """
+
+    others: int
+    place: str = ""
+
+
 class Carrier(Protocol):
     @property
     def name(self) -> str: ...
+
+    def reach(self) -> Reach: ...
 
     def serve(self, slot: SlotKeys, answer: Answer) -> Registration: ...
 

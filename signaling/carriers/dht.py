@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from signaling.carriers import Answer, Attempt, Offer
+from signaling.carriers import Answer, Attempt, Offer, Reach
 from signaling.carriers.dhtitem import (
     ENVELOPE_ROOM,
     Content,
@@ -153,6 +153,9 @@ class DhtCarrier:
                 yield carrier
             finally:
                 await carrier._farewell()
+
+    def reach(self) -> Reach:
+        return Reach(self._node.nodes)
 
     # -- slots ---------------------------------------------------------------------------------
 

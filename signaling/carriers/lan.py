@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from signaling.carriers import Answer, Offer, exchange
+from signaling.carriers import Answer, Offer, Reach, exchange
 from signaling.carriers.discovery import Discovery
 from signaling.carriers.lan_lines import LanLines, connect
 from signaling.envelope import (
@@ -106,6 +106,9 @@ class LanCarrier:
                 yield carrier
             finally:
                 await carrier._discovery.stop()
+
+    def reach(self) -> Reach:
+        return Reach(len(self._instances))
 
     # -- slots ---------------------------------------------------------------------------------
 

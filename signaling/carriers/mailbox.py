@@ -17,7 +17,7 @@ import aiohttp
 
 from signaling import letter, mailbox
 from signaling.address import mailbox_url
-from signaling.carriers import Answer, Offer
+from signaling.carriers import Answer, Offer, Reach
 from signaling.envelope import (
     SlotKeys,
     offer_binding,
@@ -173,6 +173,9 @@ class MailboxCarrier:
         async with owned_tasks() as tasks:
             tasks.create_task(carrier.run())
             yield carrier
+
+    def reach(self) -> Reach:
+        return Reach(int(self.connected.is_set()), self.url)
 
     # -- slots ---------------------------------------------------------------------------------
 

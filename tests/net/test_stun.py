@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pchat.net.stun import _mapped_address, first_alive, parse_url
+from p2pchat.net.stun import first_alive, mapped_address, parse_url
 
 COOKIE = 0x2112A442
 
@@ -95,5 +95,5 @@ def test_what_is_no_stun_url_is_refused(url: str) -> None:
 def test_any_bytes_of_a_server_are_read_or_ignored(data: bytes) -> None:
     head = struct.pack("!HHL", 0x0101, len(data), COOKIE) + bytes(12)
     for datagram in (data, head + data):
-        mapped = _mapped_address(datagram, bytes(12))
+        mapped = mapped_address(datagram, bytes(12))
         assert mapped is None or 0 <= mapped[1] < 65_536

@@ -40,10 +40,10 @@ async def test_contacts_meet_again_over_the_dht_alone(tmp_path: Path, bootstrap:
 
 async def test_with_no_node_to_start_from_there_is_no_carrier(tmp_path: Path) -> None:
     async with Node.open(tmp_path / "ann", config=_config([]), name="Ann") as ann:
-        assert [carrier.name for carrier in ann.online_parts.peers._carriers] == []
+        assert [carrier.name for carrier in ann.online_parts.peers.carriers] == []
     off = _config(["127.0.0.99:1"], "dht.enabled=false")
     async with Node.open(tmp_path / "ann", config=off) as ann:
-        assert [carrier.name for carrier in ann.online_parts.peers._carriers] == []
+        assert [carrier.name for carrier in ann.online_parts.peers.carriers] == []
 
 
 async def test_a_dht_that_cannot_be_reached_does_not_delay_the_lan(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class Memory:
         self.up = asyncio.Event()
         self.up.set()
         self.gets = 0
+        self.nodes = 8
         self.changed = asyncio.Event()
 
     async def ready(self) -> None:
