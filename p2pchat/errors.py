@@ -69,6 +69,8 @@ CODES: dict[str, type[Error]] = {
     "password-wrong": Refused,
     "password-missing": Usage,
     # peers and rooms
+    "join-waiting": Unreachable,
+    "join-unknown": BadInput,
     "identity-mismatch": Refused,
     "room-unknown": BadInput,
     "room-ambiguous": BadInput,

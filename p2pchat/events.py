@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "Attempt",
     "Changed",
     "Delivered",
     "Denied",
@@ -40,12 +41,14 @@ __all__ = [
     "SafetyNumber",
     "Setting",
     "Share",
+    "Stage",
     "Status",
     "Sync",
     "Transfer",
     "Typing",
     "Vouch",
     "Voucher",
+    "Waiting",
     "as_json",
     "rfc3339",
 ]
@@ -345,6 +348,37 @@ class Note(_Event, frozen=True, kw_only=True, tag="note"):
     left: int | None = None
 
 
+Stage = Literal["away", "nobody", "found", "answered", "no-path", "refused"]
+
+
+class Attempt(_Event, frozen=True, kw_only=True, tag="attempt"):
+    """How far a join that failed, or has to wait, came on one way: `lan`, `dht`, `mailbox`,
+    `paste`.
+
+    `others`: how many the carrier could ask, whoever they are.
+    """
+
+    via: str
+    stage: Stage
+    text: str
+    others: int | None = None
+
+
+class Waiting(_Event, frozen=True, kw_only=True, tag="waiting"):
+    """A join whose inviter `peer` has not answered yet; it goes on until `expires`.
+
+    `number` names it for `cancel`; `text`: how far it has come, where a node runs.
+    """
+
+    number: int
+    invite: str
+    peer: str
+    name: str
+    time: str
+    expires: str
+    text: str | None = None
+
+
 class Identity(_Event, frozen=True, kw_only=True, tag="identity"):
     """Who this profile is. `created` is true on the run that made it."""
 
@@ -356,7 +390,11 @@ class Identity(_Event, frozen=True, kw_only=True, tag="identity"):
 
 
 class Status(_Event, frozen=True, kw_only=True, tag="status"):
-    """The node in one row. `lan` says whether discovery on the network works; counts elsewhere."""
+    """The node in one row. `lan` says whether discovery on the network works; counts elsewhere.
+
+    `joins`: those that wait for their inviter. `dht`: nodes that are known, absent where it is not
+    used; `mailbox` likewise, `idle` while nobody is looked for there.
+    """
 
     peer: str
     name: str
@@ -370,6 +408,9 @@ class Status(_Event, frozen=True, kw_only=True, tag="status"):
     invites: int = 0
     entries: int = 0
     lan: bool = False
+    joins: int = 0
+    dht: int | None = None
+    mailbox: Literal["connected", "idle", "away"] | None = None
 
 
 class RoomRow(_Event, frozen=True, kw_only=True, tag="room"):
@@ -489,6 +530,8 @@ Event = (
     | NameClash
     | Vouch
     | Note
+    | Attempt
+    | Waiting
     | Failure
     | Done
 )

@@ -19,6 +19,7 @@ __all__ = [
     "ROUTES",
     "AliasRequest",
     "BlockRequest",
+    "CancelRequest",
     "DoctorRequest",
     "EditRequest",
     "ExportRequest",
@@ -52,6 +53,7 @@ __all__ = [
     "alias",
     "approve",
     "block",
+    "cancel",
     "create",
     "delete",
     "deny",
@@ -181,12 +183,22 @@ class ReplyRequest(_Request, frozen=True, kw_only=True):
 
 
 class JoinRequest(_Request, frozen=True, kw_only=True):
-    """`approval`: wait for it where a room's members have to approve."""
+    """`approval`: wait for it where a room's members have to approve.
+
+    `keep`: where the inviter does not answer in time, go on until the invite expires.
+    """
 
     blob: str
     timeout: float | None = None
     approval: bool = True
     password: str | None = None
+    keep: bool = False
+
+
+class CancelRequest(_Request, frozen=True, kw_only=True):
+    """`join`: the number of one that waits, or its inviter's name."""
+
+    join: str
 
 
 class SendRequest(_Request, frozen=True, kw_only=True):
@@ -313,11 +325,15 @@ async def status(node: Node, _: Nothing) -> Stream:
     yield await node.status()
     for row in node.sync_rows():
         yield row
+    for waiting in await node.waiting():
+        yield waiting
 
 
 async def peers(node: Node, _: Nothing) -> Stream:
     for row in await node.peers():
         yield row
+    for waiting in await node.waiting():
+        yield waiting
 
 
 async def person(node: Node, request: PeerRequest) -> Stream:
@@ -354,6 +370,13 @@ async def block(node: Node, request: BlockRequest) -> Stream:
 async def rooms(node: Node, _: Nothing) -> Stream:
     for row in await node.rooms():
         yield row
+    for waiting in await node.waiting():
+        yield waiting
+
+
+async def cancel(node: Node, request: CancelRequest) -> Stream:
+    given_up = await node.cancel_join(request.join)
+    yield events.Note(text=f"the join by the invite of {given_up.name} is given up")
 
 
 async def members(node: Node, request: RoomRequest) -> Stream:
@@ -457,6 +480,7 @@ async def join(node: Node, request: JoinRequest) -> Stream:
             on_event=told.put_nowait,
             approval=request.approval,
             password=request.password,
+            keep=request.keep,
         )
 
     async for event in _until(_drain(told), run):
@@ -646,6 +670,7 @@ ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
     "withdrawals": (WithdrawRequest, withdraw),
     "replies": (ReplyRequest, reply),
     "joins": (JoinRequest, join),
+    "cancellations": (CancelRequest, cancel),
     "messages": (SendRequest, send),
     "edits": (EditRequest, edit),
     "deletions": (MessageRequest, delete),

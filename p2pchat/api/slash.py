@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sync": ("", "compare with everybody online"),
     "status": ("", "this node in one line"),
     "invite": ("[ask]", "invite somebody, into this room if it has many; ask: to be approved"),
+    "cancel": ("N", "give up a join that waits, by the number in /status"),
     "quit": ("", "leave the chat (the room stays)"),
 }
 """name -> (argument, what it does)"""

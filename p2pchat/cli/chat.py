@@ -8,6 +8,7 @@ from pathlib import Path
 from p2pchat import events
 from p2pchat.api.client import Client
 from p2pchat.api.routes import (
+    CancelRequest,
     EditRequest,
     GetRequest,
     LogRequest,
@@ -191,6 +192,8 @@ def _ask(client: Client, room: str, slash: Slash) -> AsyncIterator[events.Event]
             return client.ask("log", LogRequest(room=room, search=words))
         case Slash("sync"):
             return client.ask("sync", SyncRequest(room=room, wait=True))
+        case Slash("cancel", number) if number:
+            return client.ask("cancellations", CancelRequest(join=number))
         case Slash("share", path) if path:
             target = str(Path(path).expanduser().absolute())
             return client.ask("shares", ShareRequest(paths=[target], room=room))

@@ -11,14 +11,14 @@ import click
 
 from p2pchat import events
 from p2pchat.api.attach import Attached
-from p2pchat.api.routes import InviteRequest, JoinRequest, ReplyRequest
+from p2pchat.api.routes import CancelRequest, InviteRequest, JoinRequest, ReplyRequest
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.output import Output
 from p2pchat.cli.password import asked_password, new_password
 from p2pchat.errors import BadInput, Error, Unreachable
 from signaling.tasks import owned_tasks
 
-__all__ = ["duration", "greet", "invite_", "join_", "read_argument", "reply_"]
+__all__ = ["cancel_", "duration", "greet", "invite_", "join_", "read_argument", "reply_"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -200,6 +200,10 @@ async def join_(
     P2PCHAT_PASSWORD, --password-file, or the first line of stdin if the blob is not there.
 
     A code may be typed with spaces, in any case, and of each word the first three letters do.
+
+    Where your friend does not answer in time (two minutes, or --timeout), and p2pchat up runs, it
+    ends with exit code 5 and goes on in the background until the invite expires: p2pchat status
+    shows it, p2pchat cancel gives it up. Without that it stays here.
     """
     text = read_argument(" ".join(blob))
     password = None
@@ -209,7 +213,13 @@ async def join_(
     async with common.attach() as node:
         greet(out, node)
         # Where the node lives on without us, approval need not be waited for.
-        request = JoinRequest(blob=text, timeout=timeout, approval=node.hosted, password=password)
+        request = JoinRequest(
+            blob=text,
+            timeout=timeout,
+            approval=node.hosted,
+            password=password,
+            keep=not node.hosted,
+        )
         async for event in node.client.ask("joins", request):
             if isinstance(event, events.ReplyReady) and not out.json:
                 out.say(event.blob)
@@ -235,6 +245,15 @@ def _needs_password(text: str) -> bool:
         return Invite.parse(text, time.time()).password
     except SignalingError:
         return False
+
+
+@command
+@click.argument("number", metavar="N")
+async def cancel_(out: Output, common: Common, number: str) -> None:
+    """Give up a join that waits for its inviter; p2pchat status shows them with their numbers."""
+    async with common.attach(online=False) as node:
+        async for event in node.client.ask("cancellations", CancelRequest(join=number)):
+            out.event(event)
 
 
 @command

@@ -7,6 +7,7 @@ __all__ = ["COMMANDS", "run"]
 COMMANDS = {
     "invite": ("invite", "Print a one-time invite, and wait for the friend."),
     "join": ("invite", "Accept an invite."),
+    "cancel": ("invite", "Give up a join that waits for its inviter."),
     "reply": ("invite", "Hand in the reply that a friend pasted back."),
     "send": ("messages", "Write a message."),
     "edit": ("messages", "Give a message of yours another text."),

@@ -164,7 +164,13 @@ class Output:
                 return (
                     f"{printable(event.name)} [{event.peer[:8]}], {running}\n"
                     f"{event.contacts} contacts, {event.connected} connected; {event.rooms} rooms, "
-                    f"{event.entries} entries; {event.invites} invites waiting"
+                    f"{event.entries} entries; {event.invites} invites waiting{_ways(event)}"
+                )
+            case events.Waiting():
+                told = f": {printable(event.text)}" if event.text else ""
+                return (
+                    f"* {event.number}: joining {printable(event.name)} [{event.peer[:8]}], until "
+                    f"{_clock(event.expires)}{told}; p2pchat cancel {event.number} gives it up"
                 )
             case events.RoomRow():
                 newest = f", newest message {_clock(event.time)}" if event.time else ""
@@ -267,6 +273,19 @@ class Output:
         if self._bar:
             self._bar = False
             print(file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _ways(event: events.Status) -> str:
+    """By what friends can be found, where a node runs."""
+    joins = f", {event.joins} joins waiting" if event.joins else ""
+    if not event.running:
+        return joins
+    ways = ["on the network"] if event.lan else []
+    if event.dht is not None:
+        ways.append(f"in the DHT ({event.dht} nodes)")
+    if event.mailbox is not None:
+        ways.append(f"at the mailbox ({event.mailbox})")
+    return f"{joins}\nfound {', '.join(ways) or 'by paste alone'}"
 
 
 _CHANGES = {

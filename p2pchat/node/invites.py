@@ -1,9 +1,8 @@
-"""Invites and joins: from a blob to a contact.
+"""Invites of ours: from a blob to a contact.
 
-The host side keeps its invites in the store (open -> claimed -> used | dead) and serves their slots
-as long as they live; used and withdrawn ones are still answered, so that a second comer hears
-"already used" and not silence. The guest side races the carriers and the reply blob; the first
-proven link wins.
+They lie in the store (open -> claimed -> used | dead), and their slots are served as long as they
+live; used and withdrawn ones are still answered, so that a second comer hears "already used" and
+not silence. The guest's side is `pursuits`.
 """
 
 import asyncio
@@ -17,13 +16,12 @@ from p2pchat import errors
 from p2pchat.core.bounds import GUESSES_MAX
 from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, Random, id_text
-from p2pchat.core.invite import app_bytes, inviter_mailbox, inviter_name
+from p2pchat.core.invite import app_bytes
 from p2pchat.core.password import password_key
-from p2pchat.events import Event, Note, ReplyReady
-from p2pchat.events import Peer as PeerEvent
+from p2pchat.events import Event, Note
 from p2pchat.net.transport import ConnectFailed, Transport
 from p2pchat.node.mailboxes import Mailboxes
-from p2pchat.node.password import Guarded, OneTry, Turn
+from p2pchat.node.password import Guarded
 from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
 from p2pchat.store import invites as table
 from p2pchat.store.database import Connection, Database
@@ -34,13 +32,12 @@ from signaling.envelope import SlotKeys
 from signaling.errors import SignalingError
 from signaling.invite import Invite, Reply
 
-__all__ = ["Admit", "Invites", "locked", "mapped", "tries"]
+__all__ = ["Admit", "Invites", "expired", "key_of", "locked", "mapped", "result_of", "settle",
+           "tries"]  # fmt: skip
 
 _log = logging.getLogger(__name__)
 _OFFERS_MAX = 16
 """Pasted invites that wait at once, each with its own socket."""
-_LAN_FIRST_S = 2.0
-"""How long a join hopes for the network before it asks for a paste back."""
 _LATE_S = 300.0
 
 Admit = Callable[[Connection, Proven, Invite], None]
@@ -130,7 +127,7 @@ class Invites:
 
         Raises errors.Usage `password-missing`.
         """
-        key = _key(password)
+        key = key_of(password)
         transport: Transport | None = None
         # Who comes by a code has found us on a carrier, and needs nothing to paste.
         if (
@@ -184,7 +181,7 @@ class Invites:
 
     async def _expire(self, hosted: _Hosted) -> None:
         await asyncio.sleep(max(0.0, hosted.invite.expires + _LATE_S - self._wall()))
-        await self._stop(hosted, _expired())
+        await self._stop(hosted, expired())
 
     async def _stop(self, hosted: _Hosted, why: Exception) -> None:
         if not hosted.outcome.done():
@@ -257,13 +254,13 @@ class Invites:
         """
         hosted = self._hosted.get(invite_id)
         if hosted is None:
-            raise _expired()
+            raise expired()
         left = hosted.invite.expires - self._wall()
         try:
             async with asyncio.timeout(max(0.0, left)):
                 return await asyncio.shield(hosted.outcome)
         except TimeoutError:
-            raise _expired() from None
+            raise expired() from None
 
     async def over(self, invite: Invite) -> None:
         """Wait until nobody can come by this invite any more, whatever it is asked."""
@@ -322,7 +319,7 @@ class Invites:
 
         def settled(result: Session | Exception) -> None:
             purpose.settled(result)
-            _settle(outcome, result)
+            settle(outcome, result)
 
         try:
             await transport.accept(answer)
@@ -333,121 +330,12 @@ class Invites:
             transport,
             dataclasses.replace(purpose, settled=settled),
         )
-        return await _result(outcome)
+        return await result_of(outcome)
 
     @property
     def waiting(self) -> int:
         """Invites that nobody has come by yet."""
         return sum(not hosted.outcome.done() for hosted in self._hosted.values())
-
-    # -- guest ---------------------------------------------------------------------------------
-
-    async def join(
-        self,
-        text: str,
-        timeout: float | None,
-        on_event: Callable[[Event], None],
-        password: str | None = None,
-    ) -> Session:
-        """Go to whoever made this invite; `password` is used where it needs one.
-
-        Raises errors.BadInput, errors.Refused, errors.Unreachable, errors.Usage.
-        """
-        with mapped():
-            invite = Invite.parse(text, self._wall())
-        if invite.inviter == self._identity().person:
-            raise errors.Refused(
-                "invite-own",
-                "this invite is your own",
-                "send it to your friend, who runs: p2pchat join BLOB",
-            )
-        if self._peers.refuses(invite.inviter):
-            raise errors.Refused(
-                "peer-blocked",
-                "this invite is of somebody whom you have blocked",
-                "take that back first: p2pchat unblock PEER",
-            )
-        if invite.password and password is None:
-            raise errors.Usage(
-                "password-missing",
-                "this invite needs a password, which your friend tells you",
-                "run it in a terminal, or give P2PCHAT_PASSWORD or --password-file FILE",
-            )
-        key, turn = _key(password) if invite.password else None, Turn()
-        name, mailbox = inviter_name(invite.app), inviter_mailbox(invite.app)
-        also = self._mailboxes.named(mailbox)
-        outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
-
-        async def admit(proven: Proven) -> str | None:
-            def write(tx: Connection) -> None:
-                self._admit(tx, proven, invite)
-                if also:
-                    self._mailboxes.remember(tx, proven.certificate.person, mailbox)
-
-            await self._database.write(write)
-            return None
-
-        def purpose(via: str) -> Purpose:
-            peer = PeerEvent(peer=id_text(invite.inviter), name=name, state="connecting", via=via)
-            on_event(peer)
-            attempt = None if key is None else OneTry(key, turn)
-
-            def settled(result: Session | Exception) -> None:
-                if attempt is not None:
-                    attempt.over()
-                # A link that failed on its way leaves the others in the race; a refusal is final.
-                if isinstance(result, Session) or (
-                    isinstance(result, LinkRefused) and result.code in _FINAL
-                ):
-                    _settle(outcome, result)
-
-            return Purpose("a", invite.psk, invite.inviter, via, admit, settled, attempt)
-
-        left = invite.expires + _LATE_S - self._wall()
-        limit = min(left, timeout) if timeout is not None else left
-        registrations = self._peers.seek(
-            SlotKeys.derive(invite.slot_secret),
-            purpose,
-            wanted=lambda: not outcome.done(),
-            also=also,
-        )
-        try:
-            async with asyncio.timeout(limit):
-                if registrations:
-                    done, _ = await asyncio.wait({outcome}, timeout=_LAN_FIRST_S)
-                    if done:
-                        return await _result(outcome)
-                await self._paste(invite, purpose, limit, on_event, alone=not registrations)
-                return await _result(outcome)
-        except TimeoutError:
-            raise _unreachable(f"{name} did not answer in {limit:.0f} s") from None
-        finally:
-            for registration in registrations:
-                registration.close()
-            outcome.cancel()
-
-    async def _paste(
-        self,
-        invite: Invite,
-        purpose: Callable[[str], Purpose],
-        limit: float,
-        on_event: Callable[[Event], None],
-        *,
-        alone: bool,
-    ) -> None:
-        if invite.description is None:
-            if alone:
-                raise _unreachable("this invite has no address in it and discovery is off")
-            return
-        transport = await Transport.answering(self._peers.settings, invite.description)
-        reply = paste.make_reply(
-            invite, transport.description, now=self._wall(), random=self._random
-        )
-        on_event(
-            Note(text="paste this reply back to your friend, who pastes it where the invite waits")
-        )
-        on_event(ReplyReady(blob=reply.text()))
-        self._peers.begin(transport, purpose("paste"), timeout_s=limit)
 
     async def close(self) -> None:
         for hosted in list(self._hosted.values()):
@@ -460,15 +348,7 @@ class Invites:
         self._hosted.clear()
 
 
-_FINAL = frozenset(
-    {
-        "invite-used", "invite-expired", "invite-withdrawn", "invite-locked", "password-wrong",
-        "not-expected",
-    }
-)  # fmt: skip
-
-
-def _settle(outcome: "asyncio.Future[Session]", result: Session | Exception) -> None:
+def settle(outcome: "asyncio.Future[Session]", result: Session | Exception) -> None:
     if outcome.done():
         return
     if isinstance(result, Session):
@@ -477,7 +357,7 @@ def _settle(outcome: "asyncio.Future[Session]", result: Session | Exception) -> 
         outcome.set_exception(result)
 
 
-async def _result(outcome: "asyncio.Future[Session]") -> Session:
+async def result_of(outcome: "asyncio.Future[Session]") -> Session:
     """The session, or the error a person should see."""
     try:
         return await asyncio.shield(outcome)
@@ -490,7 +370,7 @@ async def _result(outcome: "asyncio.Future[Session]") -> Session:
                     "an invite works once: ask your friend for a new one",
                 ) from refused
             case "invite-expired":
-                raise _expired() from refused
+                raise expired() from refused
             case "invite-withdrawn":
                 raise errors.Refused(
                     "invite-withdrawn",
@@ -519,7 +399,7 @@ async def _result(outcome: "asyncio.Future[Session]") -> Session:
         raise _unreachable(str(failed)) from failed
 
 
-def _key(password: str | None) -> bytes | None:
+def key_of(password: str | None) -> bytes | None:
     if password == "":
         raise errors.Usage("password-missing", "the password is empty", "give one of a few words")
     return None if password is None else password_key(password)
@@ -535,7 +415,7 @@ def locked(hint: str, what: str = "password") -> errors.Refused:
     )
 
 
-def _expired() -> errors.Refused:
+def expired() -> errors.Refused:
     return errors.Refused(
         "invite-expired", "this invite has expired", "ask for, or make, a new one"
     )

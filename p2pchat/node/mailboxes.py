@@ -59,6 +59,12 @@ class Mailboxes:
         carrier = self.at(self.own)
         return [carrier] if carrier is not None else []
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is looked for at our own."""
+        carrier = self._carriers.get(self.own)
+        return carrier is None or carrier.idle
+
     def beside(self, person: bytes) -> list[Carrier]:
         """Where else a contact may be."""
         return self.named(self._met_at.get(person, ""))

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -46,6 +46,7 @@ from p2pchat.node.presence import Presence
 from p2pchat.node.room import Room
 from p2pchat.node.rooms import Rooms
 from p2pchat.store import journal, meta
+from p2pchat.store import pursuits as pursued
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.groups import invite_room
 from p2pchat.store.keyfile import Passphrase
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
     from p2pchat.node.codes import Codes
     from p2pchat.node.introductions import Introductions
     from p2pchat.node.invites import Invites
+    from p2pchat.node.mailboxes import Mailboxes
     from p2pchat.node.peers import Peers, Session
+    from p2pchat.node.pursuits import Pursuits
     from p2pchat.node.shares import Shares
     from signaling.carriers import Carrier
     from signaling.carriers.lines import Lines
@@ -108,6 +111,8 @@ class _Online:
 
     peers: "Peers"
     invites: "Invites"
+    pursuits: "Pursuits"
+    mailboxes: "Mailboxes"
     codes: "Codes"
     shares: "Shares"
     mesh: "Mesh"
@@ -270,6 +275,7 @@ class Node:
         from p2pchat.node.invites import Invites
         from p2pchat.node.mailboxes import Mailboxes
         from p2pchat.node.peers import Peers
+        from p2pchat.node.pursuits import Pursuits
         from p2pchat.node.shares import Shares, open_files
         from p2pchat.node.upkeep import keep_up
 
@@ -299,6 +305,18 @@ class Node:
                 tasks,
                 self._bus.publish,
             )
+            pursuits = Pursuits(
+                self._database,
+                peers,
+                mailboxes,
+                self._me,
+                self._come,
+                os.urandom,
+                time.time,
+                tasks,
+                self._bus.publish,
+                self._arrived,
+            )
             mesh = Mesh(self._rooms, self._groups, self.people, peers, self._me)
             introductions = Introductions(
                 peers, mesh, lambda: self.identity.person, tasks, os.urandom, time.time
@@ -313,6 +331,8 @@ class Node:
             self._online = _Online(
                 peers=peers,
                 invites=invites,
+                pursuits=pursuits,
+                mailboxes=mailboxes,
                 codes=codes,
                 shares=shares,
                 mesh=mesh,
@@ -333,10 +353,12 @@ class Node:
                     await self._follow(chains, contested=False)
             await invites.resume()
             await codes.resume()
+            await pursuits.resume()
             try:
                 yield
             finally:
                 self._joining.offline()
+                await pursuits.close()
                 await invites.close()
                 await self.people.parted([session.peer for session in peers.sessions()])
                 await peers.close()
@@ -681,11 +703,13 @@ class Node:
         on_event: Callable[[events.Event], None] | None = None,
         approval: bool = True,
         password: str | None = None,
+        keep: bool = False,
     ) -> events.Joined | events.Pending:
         """Go to whoever made this invite, or code; `on_event` hears of a reply blob to paste back.
 
         Where an invite leads into a room whose members have to approve, waits for that, or
         (`approval=False`) until they are asked. `password`: used where the invite needs one.
+        `keep`: where there is no answer in time, go on until the invite expires.
         Raises errors.BadInput, errors.Unreachable, errors.Usage `password-missing`, errors.Refused,
         `join-denied` among them.
         """
@@ -695,7 +719,7 @@ class Node:
             blob = await self.online_parts.codes.fetch(blob, timeout, tell)
             if deadline is not None:
                 timeout = deadline - asyncio.get_running_loop().time()
-        session = await self.online_parts.invites.join(blob, timeout, tell, password)
+        session = await self.online_parts.pursuits.join(blob, timeout, tell, password, keep=keep)
         if on_event is not None and (clash := self.people.name_clash(session.peer)) is not None:
             on_event(clash)
         if not self._joining.is_expected(session.peer):
@@ -705,6 +729,28 @@ class Node:
             tell(outcome)
             outcome = await self._let_in(session, deadline)
         return outcome
+
+    def _arrived(self, session: "Session", invite: "Invite") -> None:
+        """A join that went on in the background has worked; a room's is told by `_joining`."""
+        if not self._joining.is_expected(session.peer):
+            self._bus.publish(self.joined(session.peer, invite=invite.id.hex()))
+
+    async def waiting(self) -> list[events.Waiting]:
+        """Joins whose inviter has not answered yet."""
+        from p2pchat.node.pursuits import waiting_row
+
+        told = self._online.pursuits.told if self._online is not None else lambda _: None
+        return [waiting_row(row, told(row.id)) for row in await self._database.read(pursued.kept)]
+
+    async def cancel_join(self, reference: str) -> events.Waiting:
+        """Give up a join that waits, by its number. Raises errors.BadInput `join-unknown`."""
+        from p2pchat.node.pursuits import find_row, waiting_row
+
+        row = find_row(await self._database.read(pursued.kept), reference)
+        if self._online is not None:
+            await self._online.pursuits.stop(row.id)
+        await self._database.write(lambda tx: pursued.drop(tx, row.id))
+        return waiting_row(row, None)
 
     async def _let_in(
         self, session: "Session", deadline: float | None
@@ -1102,7 +1148,23 @@ class Node:
             invites=self._online.invites.waiting if self._online else 0,
             entries=entries,
             lan=self._lan,
+            joins=len(await self._database.read(pursued.kept)),
+            dht=self._reached("dht"),
+            mailbox=self._mailbox_state(),
         )
+
+    def _reached(self, name: str) -> int | None:
+        """How many a carrier could ask just now; None where it is not used."""
+        carriers = self._online.peers.carriers if self._online is not None else ()
+        return next((one.reach().others for one in carriers if one.name == name), None)
+
+    def _mailbox_state(self) -> Literal["connected", "idle", "away"] | None:
+        connected = self._reached("mailbox")
+        if connected is None or self._online is None:
+            return None
+        if connected:
+            return "connected"
+        return "idle" if self._online.mailboxes.idle else "away"
 
     def sync_rows(self) -> list[events.Sync]:
         """How far each linked member and we differ, room by room."""

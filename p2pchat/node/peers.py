@@ -96,7 +96,8 @@ class LinkRefused(Exception):
 class Purpose:
     """Why a link is made. `admit` puts a proven peer on disk, and answers a refusal code or None.
 
-    `settled` hears once how the link ended up: the session, or the exception that ended it.
+    `settled` hears once how the link ended up: the session, or the exception that ended it;
+    `answered`, before, that there is an answer to our offer.
     """
 
     role: str
@@ -106,6 +107,7 @@ class Purpose:
     admit: Callable[[Proven], Awaitable[str | None]]
     settled: Callable[["Session | Exception"], None]
     password: Password | None = None
+    answered: Callable[[], None] = lambda: None
 
 
 class Hub(Protocol):
@@ -652,6 +654,7 @@ class _Offer:
         return self._transport.description
 
     async def accept(self, answer: Description) -> None:
+        self._purpose.answered()
         await self._transport.accept(answer)
         self._peers.begin(self._transport, self._purpose)
 

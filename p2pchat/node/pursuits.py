@@ -1,0 +1,372 @@
+"""Joins: from somebody's blob to a contact, however long it takes them to answer.
+
+A `Pursuit` is one join: the carriers and the reply blob race, and the first proven link wins. It is
+waited for for a while; where the node lives on, it is then kept in the store and goes on until the
+invite expires, across restarts, and whoever listens to the node's events hears how it ended.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from p2pchat import errors
+from p2pchat.core.handshake import Proven
+from p2pchat.core.identity import Identity, Random, id_text
+from p2pchat.core.invite import inviter_mailbox, inviter_name
+from p2pchat.events import Event, Note, ReplyReady, Waiting, rfc3339
+from p2pchat.events import Peer as PeerEvent
+from p2pchat.net.transport import ConnectFailed, Transport
+from p2pchat.node.invites import Admit, expired, key_of, mapped, result_of, settle
+from p2pchat.node.mailboxes import Mailboxes
+from p2pchat.node.password import OneTry, Turn
+from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
+from p2pchat.node.trail import Trail
+from p2pchat.store import pursuits as table
+from p2pchat.store.database import Connection, Database
+from signaling.carriers import Carrier, Registration, paste
+from signaling.envelope import SlotKeys
+from signaling.invite import EXPIRY_TOLERANCE_S, Invite
+
+__all__ = ["Pursuits", "find_row", "waiting_row"]
+
+_log = logging.getLogger(__name__)
+_FIRST_S = 2.0
+"""How long a join hopes for the carriers before it offers a paste as well."""
+_PATIENCE_S = 120.0
+"""How long somebody waits at a terminal for a join that goes on without them anyway."""
+_FINAL = frozenset(
+    {
+        "invite-used", "invite-expired", "invite-withdrawn", "invite-locked", "password-wrong",
+        "not-expected",
+    }
+)  # fmt: skip
+
+
+class Pursuit:
+    """One join under way: `outcome` is the session, or a refusal that is final."""
+
+    def __init__(
+        self,
+        invite: Invite,
+        key: bytes | None,
+        admit: Callable[[Proven], "asyncio.Future[None]"],
+        carriers: Sequence[Carrier],
+        tell: Callable[[Event], None],
+    ) -> None:
+        self.invite = invite
+        self.key = key
+        self.name = inviter_name(invite.app)
+        self.trail = Trail(self.name, carriers)
+        self.tell = tell
+        self.outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        # It may end while nobody waits.
+        self.outcome.add_done_callback(lambda one: one.cancelled() or one.exception())
+        self.registrations: list[Registration] = []
+        self.watching: asyncio.Task[None] | None = None
+        self._admit = admit
+        self._turn = Turn()
+
+    @property
+    def wanted(self) -> bool:
+        return not self.outcome.done()
+
+    def purpose(self, via: str) -> Purpose:
+        """Of a link that comes about on one of the ways."""
+        if via != "paste":
+            self.trail.found(via)
+        inviter = self.invite.inviter
+        self.tell(PeerEvent(peer=id_text(inviter), name=self.name, state="connecting", via=via))
+        attempt = None if self.key is None else OneTry(self.key, self._turn)
+
+        async def admit(proven: Proven) -> str | None:
+            await self._admit(proven)
+            return None
+
+        def settled(result: Session | Exception) -> None:
+            if attempt is not None:
+                attempt.over()
+            if isinstance(result, ConnectFailed):
+                self.trail.no_path(via, str(result))
+            elif isinstance(result, LinkRefused):
+                self.trail.refused(via, result.code)
+            # A link that failed on its way leaves the others in the race; a refusal is final.
+            if isinstance(result, Session) or (
+                isinstance(result, LinkRefused) and result.code in _FINAL
+            ):
+                settle(self.outcome, result)
+
+        return Purpose(
+            "a",
+            self.invite.psk,
+            inviter,
+            via,
+            admit,
+            settled,
+            attempt,
+            answered=partial(self.trail.answered, via),
+        )
+
+    def close(self) -> None:
+        for registration in self.registrations:
+            registration.close()
+        self.outcome.cancel()
+
+
+class Pursuits:
+    """All joins of a node that has a network. `came` hears of a kept one that has worked."""
+
+    def __init__(
+        self,
+        database: Database,
+        peers: Peers,
+        mailboxes: Mailboxes,
+        identity: Callable[[], Identity],
+        admit: Admit,
+        random: Random,
+        wall: Callable[[], float],
+        tasks: asyncio.TaskGroup,
+        publish: Callable[[Event], None],
+        came: Callable[[Session, Invite], None],
+    ) -> None:
+        self._database = database
+        self._peers = peers
+        self._mailboxes = mailboxes
+        self._identity = identity
+        self._admit = admit
+        self._random = random
+        self._wall = wall
+        self._tasks = tasks
+        self._publish = publish
+        self._came = came
+        self._kept: dict[bytes, Pursuit] = {}
+
+    # -- joining -------------------------------------------------------------------------------
+
+    async def join(
+        self,
+        text: str,
+        timeout: float | None,
+        on_event: Callable[[Event], None],
+        password: str | None = None,
+        *,
+        keep: bool = False,
+    ) -> Session:
+        """Go to whoever made this invite; `password` is used where it needs one.
+
+        With `keep` it goes on after `timeout`, or a while, and `join-waiting` says so. Raises
+        errors.BadInput, errors.Refused, errors.Unreachable, errors.Usage.
+        """
+        invite, key = self._checked(text, password)
+        await self.stop(invite.id)
+        pursuit = self._begin(invite, key, on_event)
+        kept = False
+        try:
+            return await self._wait(pursuit, timeout, keep=keep)
+        except TimeoutError:
+            kept = keep and self._left(invite) > 0
+            for attempt in pursuit.trail.attempts():
+                on_event(attempt)
+            if not kept:
+                raise pursuit.trail.error(self._limit(invite, timeout, keep=keep)) from None
+            on_event(await self._keep(pursuit))
+            raise errors.Unreachable(
+                "join-waiting",
+                f"no answer yet: {pursuit.trail.summary()}",
+                "it goes on in the background until the invite expires; p2pchat status shows it, "
+                "p2pchat cancel gives it up",
+            ) from None
+        finally:
+            if not kept:
+                pursuit.close()
+                await self._database.write(lambda tx: table.drop(tx, invite.id))
+
+    def _left(self, invite: Invite) -> float:
+        return invite.expires + EXPIRY_TOLERANCE_S - self._wall()
+
+    def _limit(self, invite: Invite, timeout: float | None, *, keep: bool) -> float:
+        if timeout is None and keep:
+            timeout = _PATIENCE_S
+        left = max(0.0, self._left(invite))
+        return left if timeout is None else min(left, timeout)
+
+    async def _wait(self, pursuit: Pursuit, timeout: float | None, *, keep: bool) -> Session:
+        limit = self._limit(pursuit.invite, timeout, keep=keep)
+        # A reply that was given out may come back after we have ceased to wait for it.
+        lasts = self._left(pursuit.invite) if keep else limit
+        async with asyncio.timeout(limit):
+            if pursuit.registrations:
+                done, _ = await asyncio.wait({pursuit.outcome}, timeout=_FIRST_S)
+                if done:
+                    return await result_of(pursuit.outcome)
+            await self._paste(pursuit, lasts)
+            return await result_of(pursuit.outcome)
+
+    def _checked(self, text: str, password: str | None) -> tuple[Invite, bytes | None]:
+        with mapped():
+            invite = Invite.parse(text, self._wall())
+        if invite.inviter == self._identity().person:
+            raise errors.Refused(
+                "invite-own",
+                "this invite is your own",
+                "send it to your friend, who runs: p2pchat join BLOB",
+            )
+        if self._peers.refuses(invite.inviter):
+            raise errors.Refused(
+                "peer-blocked",
+                "this invite is of somebody whom you have blocked",
+                "take that back first: p2pchat unblock PEER",
+            )
+        if invite.password and password is None:
+            raise errors.Usage(
+                "password-missing",
+                "this invite needs a password, which your friend tells you",
+                "run it in a terminal, or give P2PCHAT_PASSWORD or --password-file FILE",
+            )
+        return invite, key_of(password) if invite.password else None
+
+    def _begin(self, invite: Invite, key: bytes | None, tell: Callable[[Event], None]) -> Pursuit:
+        mailbox = inviter_mailbox(invite.app)
+        also = self._mailboxes.named(mailbox)
+
+        def admit(proven: Proven) -> "asyncio.Future[None]":
+            def write(tx: Connection) -> None:
+                self._admit(tx, proven, invite)
+                if also:
+                    self._mailboxes.remember(tx, proven.certificate.person, mailbox)
+
+            return self._database.submit(write)
+
+        pursuit = Pursuit(invite, key, admit, [*self._peers.carriers, *also], tell)
+        pursuit.registrations = self._peers.seek(
+            SlotKeys.derive(invite.slot_secret),
+            pursuit.purpose,
+            wanted=lambda: pursuit.wanted,
+            also=also,
+        )
+        return pursuit
+
+    async def _paste(self, pursuit: Pursuit, lasts_s: float) -> None:
+        invite, alone = pursuit.invite, not pursuit.registrations
+        if invite.description is None:
+            if alone:
+                raise errors.Unreachable(
+                    "unreachable",
+                    "no connection: this invite has no address in it and discovery is off",
+                    "set lan.enabled=true, or name a mailbox; p2pchat doctor BLOB tells more",
+                )
+            return
+        transport = await Transport.answering(self._peers.settings, invite.description)
+        reply = paste.make_reply(
+            invite, transport.description, now=self._wall(), random=self._random
+        )
+        text = "paste this reply back to your friend, who pastes it where the invite waits"
+        if not alone:
+            text = (
+                f"still looking for {pursuit.name}; if that takes too long, this reply helps, "
+                "too: your friend pastes it where the invite waits"
+            )
+        pursuit.trail.pasting()
+        pursuit.tell(Note(text=text))
+        pursuit.tell(ReplyReady(blob=reply.text()))
+        self._peers.begin(transport, pursuit.purpose("paste"), timeout_s=max(1.0, lasts_s))
+
+    # -- what goes on --------------------------------------------------------------------------
+
+    async def resume(self) -> None:
+        """Go on with what earlier runs have left."""
+        for row in await self._database.read(table.kept):
+            with mapped():
+                invite = Invite.parse(row.blob, 0.0)
+            if self._left(invite) <= 0 or self._peers.refuses(invite.inviter):
+                await self._end(invite, expired() if self._left(invite) <= 0 else None)
+                continue
+            self._watch(self._begin(invite, row.password, self._publish))
+
+    async def _keep(self, pursuit: Pursuit) -> Waiting:
+        invite = pursuit.invite
+        now = self._wall()
+
+        def write(tx: Connection) -> table.Row:
+            until = self._left(invite) + now
+            table.keep(tx, invite.id, invite.text(), pursuit.key, until, now)
+            return next(row for row in table.kept(tx) if row.id == invite.id)
+
+        row = await self._database.write(write)
+        pursuit.tell = self._publish
+        self._watch(pursuit)
+        return waiting_row(row, pursuit.trail.summary())
+
+    def _watch(self, pursuit: Pursuit) -> None:
+        self._kept[pursuit.invite.id] = pursuit
+        pursuit.watching = self._tasks.create_task(self._follow(pursuit))
+
+    async def _follow(self, pursuit: Pursuit) -> None:
+        invite = pursuit.invite
+        ended: errors.Error | None = None
+        session: Session | None = None
+        try:
+            async with asyncio.timeout(max(0.0, self._left(invite))):
+                session = await result_of(pursuit.outcome)
+        except TimeoutError:
+            ended = expired()
+        except errors.Error as error:
+            ended = error
+        finally:
+            pursuit.close()
+            if self._kept.get(invite.id) is pursuit:
+                del self._kept[invite.id]
+        await self._end(invite, ended)
+        if session is not None:
+            self._came(session, invite)
+
+    async def _end(self, invite: Invite, why: errors.Error | None) -> None:
+        await self._database.write(lambda tx: table.drop(tx, invite.id))
+        if why is not None:
+            text = f"the join by the invite of {inviter_name(invite.app)} has ended: {why.message}"
+            self._publish(Note(text=text, code=why.code, invite=invite.id.hex()))
+
+    def told(self, invite_id: bytes) -> str | None:
+        """How far a kept join has come."""
+        pursuit = self._kept.get(invite_id)
+        return pursuit.trail.summary() if pursuit is not None else None
+
+    async def stop(self, invite_id: bytes) -> None:
+        """Look for whoever made this invite no more; what is on disk stays."""
+        pursuit = self._kept.pop(invite_id, None)
+        if pursuit is not None and pursuit.watching is not None:
+            pursuit.watching.cancel()
+            await asyncio.wait({pursuit.watching})
+
+    async def close(self) -> None:
+        for invite_id in list(self._kept):
+            await self.stop(invite_id)
+
+
+def waiting_row(row: table.Row, text: str | None) -> Waiting:
+    """A kept join as people see it; `text`: how far it has come."""
+    invite = Invite.parse(row.blob, 0.0)
+    return Waiting(
+        number=row.number,
+        invite=row.id.hex(),
+        peer=id_text(invite.inviter),
+        name=inviter_name(invite.app),
+        time=rfc3339(row.made),
+        expires=rfc3339(row.expires),
+        text=text,
+    )
+
+
+def find_row(rows: Sequence[table.Row], reference: str) -> table.Row:
+    """The join that a number, or the name of its inviter, means. Raises errors.BadInput."""
+    wanted = reference.strip()
+    found = [row for row in rows if str(row.number) == wanted]
+    if not found:
+        found = [row for row in rows if waiting_row(row, None).name == wanted.removeprefix("@")]
+    if len(found) != 1:
+        raise errors.BadInput(
+            "join-unknown",
+            f"{'no join' if not found else 'more than one join'} waits under {wanted!r}",
+            "p2pchat status shows the joins that wait, each with its number",
+        )
+    return found[0]

@@ -1,0 +1,142 @@
+"""A join waits for its inviter, tells how far it came, and goes on without anybody watching."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from p2pchat import errors, events
+from p2pchat.node.node import Node
+from p2pchat.store import pursuits
+from signaling.invite import Invite
+from tests.node.people import WAIT_S, heard, person
+
+
+async def _invited(tmp_path: Path, **options: float) -> str:
+    """An invite of Ann, who is offline again."""
+    async with person(tmp_path, "Ann", lan=True) as ann:
+        return (await ann.invite(**options)).blob  # type: ignore[arg-type]
+
+
+async def _waiting(bob: Node, blob: str) -> list[events.Event]:
+    """Join in vain, and leave it with the node; what was told."""
+    told: list[events.Event] = []
+    with pytest.raises(errors.Unreachable) as caught:
+        await bob.join(blob, timeout=0.5, on_event=told.append, keep=True)
+    assert caught.value.code == "join-waiting"
+    return told
+
+
+async def test_a_join_in_vain_tells_how_far_each_way_came(tmp_path: Path) -> None:
+    blob = await _invited(tmp_path)
+    told: list[events.Event] = []
+    async with person(tmp_path, "Bob", lan=True) as bob:
+        with pytest.raises(errors.Unreachable) as caught:
+            await bob.join(blob, timeout=3, on_event=told.append)
+        assert await bob.waiting() == []
+    assert caught.value.code == "unreachable"
+    assert "network" in caught.value.message
+    assert "pasted back" in caught.value.message
+    attempts = {one.via: one.stage for one in told if isinstance(one, events.Attempt)}
+    assert attempts == {"lan": "nobody", "paste": "nobody"}
+    (note,) = (one for one in told if isinstance(one, events.Note))
+    assert "still looking for Ann" in note.text
+
+
+async def test_a_join_goes_on_across_restarts_until_the_inviter_comes(tmp_path: Path) -> None:
+    blob = await _invited(tmp_path)
+    async with person(tmp_path, "Bob", lan=True) as bob:
+        told = await _waiting(bob, blob)
+        (row,) = (one for one in told if isinstance(one, events.Waiting))
+        assert row.name == "Ann"
+        assert (await bob.status()).joins == 1
+    async with person(tmp_path, "Bob", online=False) as bob:
+        assert [one.number for one in await bob.waiting()] == [row.number]
+    async with person(tmp_path, "Bob", lan=True) as bob:
+        (resumed,) = await bob.waiting()
+        assert resumed.text is not None
+        with bob.events() as feed:
+            async with person(tmp_path, "Ann", lan=True) as ann:
+                joined = await heard(feed, events.Joined, invite=row.invite)
+                assert joined.name == "Ann"
+                assert [one.name for one in await ann.peers()] == ["Bob"]
+        assert await bob.waiting() == []
+    async with person(tmp_path, "Bob", online=False) as bob:
+        assert (await bob.status()).joins == 0
+
+
+async def test_an_invite_with_a_password_goes_on_with_it(tmp_path: Path) -> None:
+    async with person(tmp_path, "Ann", lan=True) as ann:
+        blob = (await ann.invite(password="horse")).blob
+    async with person(tmp_path, "Bob", lan=True) as bob:
+        with pytest.raises(errors.Unreachable):
+            await bob.join(blob, timeout=0.5, password="horse", keep=True)
+    async with person(tmp_path, "Bob", lan=True) as bob, person(tmp_path, "Ann", lan=True) as ann:
+        async with asyncio.timeout(WAIT_S):
+            with ann.events() as feed:
+                while not await ann.peers():
+                    await anext(feed)
+
+
+async def test_a_join_that_is_given_up_looks_no_more(tmp_path: Path) -> None:
+    blob = await _invited(tmp_path)
+    async with person(tmp_path, "Bob", lan=True) as bob:
+        await _waiting(bob, blob)
+        # The same invite again is the same join.
+        await _waiting(bob, blob)
+        (row,) = await bob.waiting()
+        for unknown in ("999", "Eve"):
+            with pytest.raises(errors.BadInput) as caught:
+                await bob.cancel_join(unknown)
+            assert caught.value.code == "join-unknown"
+        assert (await bob.cancel_join(str(row.number))).invite == row.invite
+        assert await bob.waiting() == []
+        assert bob.online_parts.pursuits.told(bytes.fromhex(row.invite)) is None
+        # Nobody is told of one that works after all.
+        async with person(tmp_path, "Ann", lan=True) as ann:
+            await bob.join(blob, timeout=WAIT_S)
+            assert [one.name for one in await ann.peers()] == ["Bob"]
+
+
+async def test_how_a_join_in_the_background_ends_is_told(tmp_path: Path) -> None:
+    async with person(tmp_path, "Ann", lan=True) as ann:
+        invitation = await ann.invite()
+    async with person(tmp_path, "Bob", lan=True) as bob:
+        await _waiting(bob, invitation.blob)
+        with bob.events() as feed:
+            async with person(tmp_path, "Ann", online=False) as ann:
+                await ann._database.write(
+                    lambda tx: tx.execute("UPDATE invites SET state = 'dead'")
+                )
+            async with person(tmp_path, "Ann", lan=True):
+                note = await heard(feed, events.Note, code="invite-withdrawn")
+        assert note.invite == invitation.id
+        assert "Ann" in note.text
+        assert await bob.waiting() == []
+
+
+async def test_one_that_has_expired_meanwhile_is_forgotten(tmp_path: Path) -> None:
+    blob = await _invited(tmp_path)
+    invite = Invite.parse(blob, 0)
+    old = Invite(invite.inviter, bytes(16), int(time.time()) - 900, invite.app)
+    async with person(tmp_path, "Bob", online=False) as bob:
+        await bob._database.write(
+            lambda tx: pursuits.keep(tx, old.id, old.text(), None, float(old.expires), 1.0)
+        )
+        assert len(await bob.waiting()) == 1
+    async with person(tmp_path, "Bob", lan=True) as bob:
+        assert await bob.waiting() == []
+        with pytest.raises(errors.Refused) as caught:
+            await bob.join(old.text(), timeout=1, keep=True)
+        assert caught.value.code == "invite-expired"
+
+
+async def test_without_any_way_a_join_says_so_at_once(tmp_path: Path) -> None:
+    invite = Invite.parse(await _invited(tmp_path), 0)
+    bare = Invite(invite.inviter, invite.secret, invite.expires, invite.app)
+    async with person(tmp_path, "Bob") as bob:
+        with pytest.raises(errors.Unreachable) as caught:
+            await bob.join(bare.text(), keep=True)
+        assert caught.value.code == "unreachable"
+        assert await bob.waiting() == []
