@@ -87,8 +87,9 @@ async def invite_(
     for on a terminal, or read from P2PCHAT_PASSWORD, --password-file or the first line of stdin;
     it is no argument, since those show in ps.
 
-    With --code it prints a short code such as 4-acid-pelican, to say on the phone to somebody on
-    the same network, who runs: p2pchat join 4-acid-pelican. Three wrong ones end it.
+    With --code it prints a short code such as 4-acid-pelican, to say on the phone to somebody who
+    runs: p2pchat join 4-acid-pelican. You have to be on one network, or to have the same mailbox
+    (mailbox.url), or the DHT, at both ends. Three wrong ones end it.
     """
     seconds = duration(expires)
     secret = new_password(password_file) if password or password_file is not None else None

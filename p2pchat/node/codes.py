@@ -20,11 +20,18 @@ from p2pchat.node.invites import Invites, locked, mapped, tries
 from p2pchat.node.password import Guarded
 from p2pchat.store.database import Database
 from signaling import pairing
+from signaling.carriers import Carrier
+from signaling.carriers.dht import DhtCarrier
+from signaling.carriers.dht_slots import DhtSlots
 from signaling.carriers.lines import Line, Lines
+from signaling.carriers.mailbox import MailboxCarrier
+from signaling.carriers.mailbox_slots import MailboxSlots
+from signaling.carriers.slots import SlotLines
 from signaling.code import Code
+from signaling.dhtnode import DhtNode
 from signaling.invite import Invite
 
-__all__ = ["Codes"]
+__all__ = ["Codes", "shared_lines"]
 
 _log = logging.getLogger(__name__)
 _CALL_S = 120.0
@@ -36,6 +43,22 @@ class _Hosted:
     invite: Invite
     nameplate: int
     secret: bytes
+
+
+def shared_lines(
+    carriers: Sequence[Carrier], dht: DhtNode, tasks: asyncio.TaskGroup, random: Random
+) -> list[Lines]:
+    """Lines over the carriers that keep values: our own mailbox, and the DHT where it is used.
+
+    The mailboxes of friends have none: who is told a code knows of no server but their own.
+    """
+    found: list[Lines] = []
+    for carrier in carriers:
+        if isinstance(carrier, MailboxCarrier):
+            found.append(SlotLines(MailboxSlots(carrier), tasks, random))
+        elif isinstance(carrier, DhtCarrier):
+            found.append(SlotLines(DhtSlots(dht, tasks), tasks, random))
+    return found
 
 
 class Codes:
@@ -157,7 +180,8 @@ class Codes:
             raise errors.Unreachable(
                 "unreachable",
                 f"nobody who made a code {code.nameplate}-… was found in {limit:.0f} s",
-                "is p2pchat invite --code still waiting there, on this network? check the number",
+                "is p2pchat invite --code still waiting there? check the number; you need to be on "
+                "one network, or to have one mailbox (mailbox.url) or the DHT at both ends",
             ) from None
         finally:
             for call in calls:
@@ -167,8 +191,8 @@ class Codes:
         if not self._lines:
             raise errors.Unreachable(
                 "unreachable",
-                "codes need a way to find the other: discovery is off here",
-                "set lan.enabled=true, or use an invite without --code",
+                "codes need a way to find the other: there is no discovery, mailbox or DHT here",
+                "set lan.enabled=true, or name a mailbox; or use an invite without --code",
             )
 
 

@@ -269,7 +269,7 @@ class Node:
         # Here, so that an offline command does not pay for aiortc, zeroconf and libtorrent.
         from p2pchat.net.surroundings import changes
         from p2pchat.net.transport import Settings
-        from p2pchat.node.codes import Codes
+        from p2pchat.node.codes import Codes, shared_lines
         from p2pchat.node.dht import open_dht
         from p2pchat.node.introductions import Introductions
         from p2pchat.node.invites import Invites
@@ -292,6 +292,7 @@ class Node:
                 *mailboxes.always(),
                 *await stack.enter_async_context(dht),
             ]
+            self._lines = [*self._lines, *shared_lines(carriers, files.dht, tasks, os.urandom)]
             settings = Settings(tuple(net.stun), tuple(net.interfaces), tuple(net.turn))
             peers = Peers(self, tasks, carriers, settings, os.urandom)
             invites = Invites(
@@ -380,6 +381,7 @@ class Node:
         return self._room_name(found[0]) if found else room[:8]
 
     async def _carriers(self, stack: AsyncExitStack) -> "list[Carrier]":
+        self._lines = []
         if not self.config.lan.enabled:
             return []
         from signaling.carriers.lan import LanCarrier

@@ -28,7 +28,7 @@ from signaling.carriers import Carrier, Registration, paste
 from signaling.envelope import SlotKeys
 from signaling.invite import EXPIRY_TOLERANCE_S, Invite
 
-__all__ = ["Pursuits", "find_row", "waiting_row"]
+__all__ = ["Pursuit", "Pursuits", "find_row", "waiting_row"]
 
 _log = logging.getLogger(__name__)
 _FIRST_S = 2.0

@@ -86,6 +86,18 @@ class _Slot:
         self.wake.set()
 
 
+class _Watch:
+    """A name that somebody looks at, across connections."""
+
+    def __init__(self, carrier: "MailboxCarrier", name: bytes, heard: Heard) -> None:
+        self.name = name
+        self.heard = heard
+        self._carrier = carrier
+
+    def close(self) -> None:
+        self._carrier.forget(self)
+
+
 class _Connection:
     """One WebSocket: what is to be said on it, and who hears of which name."""
 
@@ -155,6 +167,8 @@ class MailboxCarrier:
         self._wall = wall
         self._local = local
         self._slots: dict[_Slot, None] = {}
+        self._watches: dict[_Watch, None] = {}
+        self._putting = 0
         self._wanted, self._unwanted = asyncio.Event(), asyncio.Event()
         self._stale = asyncio.Event()
         self._connection: _Connection | None = None
@@ -187,25 +201,59 @@ class MailboxCarrier:
 
     @property
     def idle(self) -> bool:
-        """Whether there is no slot here."""
-        return not self._slots
+        """Whether nobody needs us."""
+        return not (self._slots or self._watches or self._putting)
+
+    def _need(self) -> None:
+        """Be connected, or no longer, as may be."""
+        if self.idle:
+            self._wanted.clear()
+            self._unwanted.set()
+        else:
+            self._wanted.set()
+            self._unwanted.clear()
 
     def _add(self, slot: _Slot) -> _Slot:
         self._slots[slot] = None
-        self._wanted.set()
-        self._unwanted.clear()
+        self._need()
         if self._connection is not None:
             self._begin(slot, self._connection)
         return slot
 
     def drop(self, slot: _Slot) -> None:
         self._slots.pop(slot, None)
-        if not self._slots:
-            self._wanted.clear()
-            self._unwanted.set()
+        self._need()
         if slot.task is not None:
             slot.task.cancel()
             slot.task = None
+
+    # -- names that are no slot's --------------------------------------------------------------
+
+    def watch(self, name: bytes, heard: Heard) -> _Watch:
+        """Hear what lies under a name, and what comes; again after each new connection."""
+        watch = _Watch(self, name, heard)
+        self._watches[watch] = None
+        self._need()
+        if self._connection is not None:
+            self._connection.watch(name, heard)
+        return watch
+
+    def forget(self, watch: _Watch) -> None:
+        if self._watches.pop(watch, self) is not self and self._connection is not None:
+            self._connection.unwatch(watch.name)
+        self._need()
+
+    async def put(self, name: bytes, data: bytes, ttl_s: int) -> None:
+        """Leave something under a name, once there is a connection."""
+        self._putting += 1
+        self._need()
+        try:
+            await self.connected.wait()
+            if self._connection is not None:
+                self._connection.put(name, data, ttl_s)
+        finally:
+            self._putting -= 1
+            self._need()
 
     # -- the connection ------------------------------------------------------------------------
 
@@ -259,6 +307,8 @@ class MailboxCarrier:
                 self._connection = connection
                 for slot in list(self._slots):
                     self._begin(slot, connection)
+                for watch in self._watches:
+                    connection.watch(watch.name, watch.heard)
                 self.connected.set()
                 self._away = False
                 _log.info("mailbox %s: connected", self.url)

@@ -25,8 +25,8 @@ _ATTEMPT = 16
 VALUE_MAX = _ATTEMPT + FRAME_MAX
 _OPEN_MAX = 8
 """Attempts at once: a friend's, and some of somebody's who is in the way."""
-_ATTEMPT_S = 60.0
-"""Four frames, each one lookup in the DHT away."""
+_ATTEMPT_S = 90.0
+"""Four frames, each a put and a lookup in the DHT away."""
 _HEARD_MAX = 1_024
 _AGAIN_S = 10.0
 Random = Callable[[int], bytes]

@@ -2,9 +2,13 @@
 
 import re
 
+import pytest
+
 from signaling.code import Code
 from signaling.words import ADJECTIVES
-from tests.harness.homes import Home, events
+from tests.harness.dht import own_dht
+from tests.harness.homes import LOOPBACK, NO_CARRIER, Home, events
+from tests.harness.signal import signal_server
 
 
 def _wrong(text: str) -> str:
@@ -45,3 +49,34 @@ def test_a_misheard_word_is_told_before_anything_is_tried(bob: Home) -> None:
     assert error["code"] == "code-malformed"
     assert "acid" in error["hint"]
     assert bob.run("invite", "--code", "--password-file", "/dev/null", code=2).rows
+
+
+def test_a_code_leads_there_over_a_mailbox_alone(ann: Home, bob: Home) -> None:
+    with signal_server() as url:
+        for home in (ann, bob):
+            home.settings = (*LOOPBACK, *NO_CARRIER, f"mailbox.url={url}")
+            home.up()
+        code = ann.run("invite", "--code", "--no-wait").found("invite")[0]["code"]
+        wrong = bob.run("join", _wrong(code), "--no-chat", "--timeout", "60", code=4)
+        assert wrong.found("error")[0]["code"] == "password-wrong"
+        joined = bob.run("join", code, "--no-chat", "--timeout", "60")
+        assert joined.found("joined")[0]["name"] == "Ann"
+        assert ann.run("peers").found("peer")[0]["via"] == "mailbox"
+
+
+@pytest.mark.timeout(180)
+def test_a_code_leads_there_over_a_dht_alone(ann: Home, bob: Home) -> None:
+    with own_dht() as bootstrap:
+        for home in (ann, bob):
+            home.settings = (
+                'net.interfaces=["lo"]',
+                "net.stun=[]",
+                "lan.enabled=false",
+                f"dht.bootstrap={bootstrap!r}",
+            )
+            home.up()
+        code = ann.run("invite", "--code", "--no-wait").found("invite")[0]["code"]
+        bob.run("join", code, "--no-chat", timeout=150)
+        assert ann.run("peers").found("peer")[0]["via"] == "dht"
+        ann.end()
+        bob.end()

@@ -122,9 +122,9 @@ async def test_what_cannot_work_is_said_at_once(tmp_path: Path) -> None:
         with pytest.raises(errors.BadInput) as malformed:
             await bob.join("4-acit-pelican")
         assert malformed.value.code == "code-malformed"
-        with pytest.raises(errors.Unreachable, match="discovery is off"):
+        with pytest.raises(errors.Unreachable, match="no discovery, mailbox or DHT"):
             await bob.join(code)
-        with pytest.raises(errors.Unreachable, match="discovery is off"):
+        with pytest.raises(errors.Unreachable, match="no discovery, mailbox or DHT"):
             await bob.invite(code=True)
         with pytest.raises(errors.Usage):
             await ann.invite(code=True, password="acid")

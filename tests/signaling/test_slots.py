@@ -50,6 +50,11 @@ async def lines(shelf: Shelf) -> AsyncIterator[SlotLines]:
         yield SlotLines(shelf, tasks, os.urandom)
 
 
+async def following(values: AsyncGenerator[bytes, None]) -> bytes:
+    """The next value, as a task of its own."""
+    return await anext(values)
+
+
 class Ends:
     """A host that answers each frame with its reverse, twice, and a guest that asks two."""
 
