@@ -45,6 +45,7 @@ from p2pchat.node.people import People
 from p2pchat.node.presence import Presence
 from p2pchat.node.room import Room
 from p2pchat.node.rooms import Rooms
+from p2pchat.node.waiting import find_row, waiting_row
 from p2pchat.store import journal, meta
 from p2pchat.store import pursuits as pursued
 from p2pchat.store.database import Connection, Database
@@ -739,15 +740,11 @@ class Node:
 
     async def waiting(self) -> list[events.Waiting]:
         """Joins whose inviter has not answered yet."""
-        from p2pchat.node.pursuits import waiting_row
-
         told = self._online.pursuits.told if self._online is not None else lambda _: None
         return [waiting_row(row, told(row.id)) for row in await self._database.read(pursued.kept)]
 
     async def cancel_join(self, reference: str) -> events.Waiting:
         """Give up a join that waits, by its number. Raises errors.BadInput `join-unknown`."""
-        from p2pchat.node.pursuits import find_row, waiting_row
-
         row = find_row(await self._database.read(pursued.kept), reference)
         if self._online is not None:
             await self._online.pursuits.stop(row.id)

@@ -14,7 +14,7 @@ from p2pchat import errors
 from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Identity, Random, id_text
 from p2pchat.core.invite import inviter_mailbox, inviter_name
-from p2pchat.events import Event, Note, ReplyReady, Waiting, rfc3339
+from p2pchat.events import Event, Note, ReplyReady, Waiting
 from p2pchat.events import Peer as PeerEvent
 from p2pchat.net.transport import ConnectFailed, Transport
 from p2pchat.node.invites import Admit, expired, key_of, mapped, result_of, settle
@@ -22,19 +22,22 @@ from p2pchat.node.mailboxes import Mailboxes
 from p2pchat.node.password import OneTry, Turn
 from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
 from p2pchat.node.trail import Trail
+from p2pchat.node.waiting import waiting_row
 from p2pchat.store import pursuits as table
 from p2pchat.store.database import Connection, Database
 from signaling.carriers import Carrier, Registration, paste
 from signaling.envelope import SlotKeys
 from signaling.invite import EXPIRY_TOLERANCE_S, Invite
 
-__all__ = ["Pursuit", "Pursuits", "find_row", "waiting_row"]
+__all__ = ["Pursuit", "Pursuits"]
 
 _log = logging.getLogger(__name__)
 _FIRST_S = 2.0
 """How long a join hopes for the carriers before it offers a paste as well."""
 _PATIENCE_S = 120.0
 """How long somebody waits at a terminal for a join that goes on without them anyway."""
+_PASTE_S = 3_600.0
+"""How long a reply is waited for beyond that; it holds a socket."""
 _FINAL = frozenset(
     {
         "invite-used", "invite-expired", "invite-withdrawn", "invite-locked", "password-wrong",
@@ -158,7 +161,9 @@ class Pursuits:
         errors.BadInput, errors.Refused, errors.Unreachable, errors.Usage.
         """
         invite, key = self._checked(text, password)
-        await self.stop(invite.id)
+        # One that waits already goes on in any case; this looks on for a while.
+        waited = await self.stop(invite.id)
+        keep = keep or waited
         pursuit = self._begin(invite, key, on_event)
         kept = False
         try:
@@ -176,6 +181,11 @@ class Pursuits:
                 "it goes on in the background until the invite expires; p2pchat status shows it, "
                 "p2pchat cancel gives it up",
             ) from None
+        except asyncio.CancelledError:
+            if waited:
+                kept = True
+                self._watch(pursuit)
+            raise
         finally:
             if not kept:
                 pursuit.close()
@@ -193,7 +203,7 @@ class Pursuits:
     async def _wait(self, pursuit: Pursuit, timeout: float | None, *, keep: bool) -> Session:
         limit = self._limit(pursuit.invite, timeout, keep=keep)
         # A reply that was given out may come back after we have ceased to wait for it.
-        lasts = self._left(pursuit.invite) if keep else limit
+        lasts = max(limit, min(_PASTE_S, self._left(pursuit.invite))) if keep else limit
         async with asyncio.timeout(limit):
             if pursuit.registrations:
                 done, _ = await asyncio.wait({pursuit.outcome}, timeout=_FIRST_S)
@@ -293,11 +303,11 @@ class Pursuits:
             return next(row for row in table.kept(tx) if row.id == invite.id)
 
         row = await self._database.write(write)
-        pursuit.tell = self._publish
         self._watch(pursuit)
         return waiting_row(row, pursuit.trail.summary())
 
     def _watch(self, pursuit: Pursuit) -> None:
+        pursuit.tell = self._publish
         self._kept[pursuit.invite.id] = pursuit
         pursuit.watching = self._tasks.create_task(self._follow(pursuit))
 
@@ -331,42 +341,15 @@ class Pursuits:
         pursuit = self._kept.get(invite_id)
         return pursuit.trail.summary() if pursuit is not None else None
 
-    async def stop(self, invite_id: bytes) -> None:
-        """Look for whoever made this invite no more; what is on disk stays."""
+    async def stop(self, invite_id: bytes) -> bool:
+        """Look for whoever made this invite no more; what is on disk stays. Whether we did."""
         pursuit = self._kept.pop(invite_id, None)
-        if pursuit is not None and pursuit.watching is not None:
-            pursuit.watching.cancel()
-            await asyncio.wait({pursuit.watching})
+        if pursuit is None or pursuit.watching is None:
+            return False
+        pursuit.watching.cancel()
+        await asyncio.wait({pursuit.watching})
+        return True
 
     async def close(self) -> None:
         for invite_id in list(self._kept):
             await self.stop(invite_id)
-
-
-def waiting_row(row: table.Row, text: str | None) -> Waiting:
-    """A kept join as people see it; `text`: how far it has come."""
-    invite = Invite.parse(row.blob, 0.0)
-    return Waiting(
-        number=row.number,
-        invite=row.id.hex(),
-        peer=id_text(invite.inviter),
-        name=inviter_name(invite.app),
-        time=rfc3339(row.made),
-        expires=rfc3339(row.expires),
-        text=text,
-    )
-
-
-def find_row(rows: Sequence[table.Row], reference: str) -> table.Row:
-    """The join that a number, or the name of its inviter, means. Raises errors.BadInput."""
-    wanted = reference.strip()
-    found = [row for row in rows if str(row.number) == wanted]
-    if not found:
-        found = [row for row in rows if waiting_row(row, None).name == wanted.removeprefix("@")]
-    if len(found) != 1:
-        raise errors.BadInput(
-            "join-unknown",
-            f"{'no join' if not found else 'more than one join'} waits under {wanted!r}",
-            "p2pchat status shows the joins that wait, each with its number",
-        )
-    return found[0]

@@ -86,10 +86,9 @@ async def test_a_join_that_is_given_up_looks_no_more(tmp_path: Path) -> None:
         # The same invite again is the same join.
         await _waiting(bob, blob)
         (row,) = await bob.waiting()
-        for unknown in ("999", "Eve"):
-            with pytest.raises(errors.BadInput) as caught:
-                await bob.cancel_join(unknown)
-            assert caught.value.code == "join-unknown"
+        with pytest.raises(errors.BadInput) as caught:
+            await bob.cancel_join("999")
+        assert caught.value.code == "join-unknown"
         assert (await bob.cancel_join(str(row.number))).invite == row.invite
         assert await bob.waiting() == []
         assert bob.online_parts.pursuits.told(bytes.fromhex(row.invite)) is None
@@ -97,6 +96,28 @@ async def test_a_join_that_is_given_up_looks_no_more(tmp_path: Path) -> None:
         async with person(tmp_path, "Ann", lan=True) as ann:
             await bob.join(blob, timeout=WAIT_S)
             assert [one.name for one in await ann.peers()] == ["Bob"]
+
+
+async def test_who_looks_on_and_goes_away_ends_no_join_that_waited(tmp_path: Path) -> None:
+    blob = await _invited(tmp_path)
+    async with person(tmp_path, "Bob", lan=True) as bob:
+        for waited in (False, True):
+            told = asyncio.Event()
+            async with asyncio.TaskGroup() as tasks:
+                joining = tasks.create_task(
+                    bob.join(blob, on_event=lambda _, told=told: told.set(), keep=True)  # type: ignore[misc]
+                )
+                async with asyncio.timeout(WAIT_S):
+                    await told.wait()
+                joining.cancel()
+            assert len(await bob.waiting()) == waited
+            if not waited:
+                await _waiting(bob, blob)
+        (row,) = await bob.waiting()
+        assert row.text is not None
+        with bob.events() as feed:
+            async with person(tmp_path, "Ann", lan=True):
+                await heard(feed, events.Joined, invite=row.invite)
 
 
 async def test_how_a_join_in_the_background_ends_is_told(tmp_path: Path) -> None:
