@@ -21,7 +21,7 @@ from p2pchat.core.wire import Answer as AnswerFrame
 from p2pchat.core.wire import Introduce, Introduced, Introduction, Near
 from p2pchat.node.introducer import Introducer
 from p2pchat.node.mesh import Mesh
-from signaling.carriers import Answer, Attempt, Offer
+from signaling.carriers import Answer, Attempt, Offer, Reach
 from signaling.envelope import (
     SlotKeys,
     offer_binding,
@@ -102,6 +102,10 @@ class Way:
         self._owner = owner
         self._person = person
 
+    def reach(self) -> Reach:
+        """How many members there are now that could introduce us."""
+        return Reach(self._owner.common_with(self._person))
+
     def serve(self, slot: SlotKeys, answer: Answer) -> _Slot:
         return self._owner.add(_Slot(self._owner, self._person, slot, None, answer))
 
@@ -135,6 +139,10 @@ class Introductions:
         self._frames: Rate[bytes] = Rate(_FRAMES_BURST, _FRAMES_PER_S)
         self._answers: Rate[bytes] = Rate(_SLOT_BURST, _SLOT_PER_S)
         self._offering = asyncio.Semaphore(_OFFERING_MAX)
+
+    def common_with(self, person: bytes) -> int:
+        """Links to members that say to be linked with `person` as well."""
+        return sum(person in near for near in self._near.values())
 
     def to(self, person: bytes) -> Way:
         return Way(self, person)

@@ -2,15 +2,17 @@
 
 import asyncio
 import shutil
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from p2pchat import errors, events
+from p2pchat import config, errors, events
 from p2pchat.core.identity import id_text
 from p2pchat.node.node import Node
+from signaling.server.app import Server, Settings
 from tests.harness.crew import Crew
-from tests.node.people import acquaint, friends, heard, meet, person
+from tests.node.people import WAIT_S, acquaint, friends, heard, meet, person
 
 
 async def test_a_profile_is_open_once_at_a_time(tmp_path: Path) -> None:
@@ -28,6 +30,31 @@ async def test_an_identity_is_made_once_and_kept(tmp_path: Path) -> None:
         again = node.identity_row()
     assert (first.created, again.created) == (True, False)
     assert (first.peer, first.device, first.name) == (again.peer, again.device, "Ann")
+
+
+async def test_status_says_by_what_friends_can_find_us(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(Server.open(Settings(port=0)))
+        chosen = config.load(
+            None,
+            {},
+            (
+                'net.interfaces=["lo"]',
+                "dht.enabled=false",
+                f"mailbox.url=http://127.0.0.1:{server.port}",
+            ),
+        )
+        async with Node.open(tmp_path / "Ann", config=chosen, name="Ann") as ann:
+            before = await ann.status()
+            assert (before.lan, before.dht, before.mailbox) == (True, None, "idle")
+            await ann.invite()
+            async with asyncio.timeout(WAIT_S):
+                while (await ann.status()).mailbox != "connected":
+                    await asyncio.sleep(0.01)  # another server: there is no event to wait on
+            await stack.aclose()
+            async with asyncio.timeout(WAIT_S):
+                while (await ann.status()).mailbox != "away":
+                    await asyncio.sleep(0.01)  # as before
 
 
 async def test_a_node_without_a_network_says_so_when_asked_for_it(tmp_path: Path) -> None:
