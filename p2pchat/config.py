@@ -44,7 +44,14 @@ class NetConfig(_Section, frozen=True, kw_only=True):
 
 
 class LanConfig(_Section, frozen=True, kw_only=True):
+    """`visible`: shown to, and may be knocked at by, anybody on the network.
+
+    `rooms`: names (or beginnings of ids) of rooms that this machine shows there.
+    """
+
     enabled: bool = True
+    visible: bool = False
+    rooms: list[str] = []
 
 
 class DhtConfig(_Section, frozen=True, kw_only=True):

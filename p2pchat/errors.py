@@ -67,6 +67,9 @@ CODES: dict[str, type[Error]] = {
     "invite-own": Refused,
     "invite-unknown": Refused,
     "password-wrong": Refused,
+    "knock-unknown": BadInput,
+    "knock-declined": Refused,
+    "knock-busy": Unreachable,
     "password-missing": Usage,
     # peers and rooms
     "join-waiting": Unreachable,

@@ -25,10 +25,12 @@ __all__ = [
     "InviteReady",
     "JoinRequest",
     "Joined",
+    "Knock",
     "Member",
     "Membership",
     "Message",
     "NameClash",
+    "Nearby",
     "Note",
     "Peer",
     "Pending",
@@ -186,6 +188,34 @@ class JoinRequest(_Event, frozen=True, kw_only=True, tag="join-request"):
     room: str
     peer: str
     name: str
+
+
+class Nearby(_Event, frozen=True, kw_only=True, tag="nearby"):
+    """Somebody, or a room, that is visible on this network, and may be knocked at by `id`.
+
+    All of it is their own word. `by`: of a room, who shows it.
+    """
+
+    id: str
+    name: str
+    kind: Literal["person", "room"]
+    by: str | None = None
+
+
+class Knock(_Event, frozen=True, kw_only=True, tag="knock"):
+    """Somebody on this network asks to be let in (`waiting`), or we do (`asking`).
+
+    `words` are the same on both sides unless somebody stands between. `name` is the other's own
+    word. `room`, `room_name`: where it leads. `blob`: the invite, where we were let in.
+    """
+
+    knock: str
+    name: str
+    words: str
+    state: Literal["asking", "waiting", "accepted", "declined", "gone"]
+    room: str | None = None
+    room_name: str | None = None
+    blob: str | None = None
 
 
 class Membership(_Event, frozen=True, kw_only=True, tag="membership"):
@@ -506,6 +536,8 @@ Event = (
     | Pending
     | Denied
     | JoinRequest
+    | Knock
+    | Nearby
     | Membership
     | Message
     | Changed

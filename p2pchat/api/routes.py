@@ -27,10 +27,13 @@ __all__ = [
     "ImportRequest",
     "InviteRequest",
     "JoinRequest",
+    "KnockAnswerRequest",
+    "KnockRequest",
     "LogRequest",
     "MemberRequest",
     "MessageRequest",
     "NameRequest",
+    "NearbyRequest",
     "Nothing",
     "PeerRequest",
     "PinRequest",
@@ -51,6 +54,7 @@ __all__ = [
     "VerifyRequest",
     "WithdrawRequest",
     "alias",
+    "answer_knock",
     "approve",
     "block",
     "cancel",
@@ -69,9 +73,11 @@ __all__ = [
     "import_",
     "invite",
     "join",
+    "knock",
     "leave",
     "log",
     "members",
+    "nearby",
     "number",
     "peers",
     "person",
@@ -199,6 +205,25 @@ class CancelRequest(_Request, frozen=True, kw_only=True):
     """`join`: the number of one that waits, or its inviter's name."""
 
     join: str
+
+
+class NearbyRequest(_Request, frozen=True, kw_only=True):
+    """`visible`: be so for as long as the answer is read, which then goes on with knocks."""
+
+    visible: bool = False
+    timeout: float = 3.0
+
+
+class KnockRequest(_Request, frozen=True, kw_only=True):
+    name: str
+    timeout: float | None = None
+
+
+class KnockAnswerRequest(_Request, frozen=True, kw_only=True):
+    """`knock`: the name, the words or the beginning of the id of one that waits."""
+
+    knock: str
+    accept: bool
 
 
 class SendRequest(_Request, frozen=True, kw_only=True):
@@ -487,6 +512,39 @@ async def join(node: Node, request: JoinRequest) -> Stream:
         yield event
 
 
+async def nearby(node: Node, request: NearbyRequest) -> Stream:
+    if not 0 < request.timeout <= 60:
+        raise errors.Usage("usage", "looking takes up to a minute", "try --timeout 3")
+    found = node.online_parts.nearby
+    if not request.visible:
+        for waiting in found.waiting():
+            yield waiting
+        async for row in found.look(request.timeout):
+            yield row
+        return
+    with node.events() as feed, found.shown():
+        yield events.Note(text=f"visible on this network as {node.name}")
+        for waiting in found.waiting():
+            yield waiting
+        async for event in feed:
+            if isinstance(event, events.Knock | events.Peer | events.JoinRequest):
+                yield event
+
+
+async def knock(node: Node, request: KnockRequest) -> Stream:
+    told: asyncio.Queue[events.Event] = asyncio.Queue()
+
+    async def run() -> events.Event:
+        return await node.online_parts.nearby.knock(request.name, request.timeout, told.put_nowait)
+
+    async for event in _until(_drain(told), run):
+        yield event
+
+
+async def answer_knock(node: Node, request: KnockAnswerRequest) -> Stream:
+    yield node.answer_knock(request.knock, accept=request.accept)
+
+
 async def send(node: Node, request: SendRequest) -> Stream:
     room = await node.room(request.room)
     message = await room.send(
@@ -671,6 +729,9 @@ ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
     "replies": (ReplyRequest, reply),
     "joins": (JoinRequest, join),
     "cancellations": (CancelRequest, cancel),
+    "nearby": (NearbyRequest, nearby),
+    "knocks": (KnockRequest, knock),
+    "knock-answers": (KnockAnswerRequest, answer_knock),
     "messages": (SendRequest, send),
     "edits": (EditRequest, edit),
     "deletions": (MessageRequest, delete),

@@ -108,6 +108,7 @@ async def _print(out: Output, client: Client, here: Conversation, ready: asyncio
                 events.Peer()
                 | events.Joined()
                 | events.Forked()
+                | events.Knock()
                 | events.NameClash()
                 | events.Vouch()
                 | events.Note(code=str())

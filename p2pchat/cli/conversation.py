@@ -14,6 +14,7 @@ from p2pchat.api.client import Client, NotRunning
 from p2pchat.api.routes import (
     InviteRequest,
     JoinRequest,
+    KnockAnswerRequest,
     LogRequest,
     MemberRequest,
     NameRequest,
@@ -243,10 +244,8 @@ class Conversation:
                 await self._invite(argument)
             case Slash(name) if not argument:
                 raise usage(f"/{name} needs to know more", f"write {_FORMS[name]}")
-            case Slash("approve"):
-                await self._done("approvals", MemberRequest(room=self.room, peer=_one(argument)))
-            case Slash("deny"):
-                await self._show_all("denials", MemberRequest(room=self.room, peer=_one(argument)))
+            case Slash("approve" | "deny"):
+                await self._answer(_one(argument), accept=slash.name == "approve")
             case Slash("remove"):
                 await self._done("expulsions", MemberRequest(room=self.room, peer=_one(argument)))
             case Slash("msg"):
@@ -259,6 +258,20 @@ class Conversation:
                 await self._done("messages", SendRequest(room=self.room, text=f"/me {argument}"))
             case Slash("join"):
                 self._joining.append(self._tasks.create_task(self._join(argument)))
+
+    async def _answer(self, name: str, *, accept: bool) -> None:
+        """Somebody asks to be let into this room, or else knocks at us."""
+        member = MemberRequest(room=self.room, peer=name)
+        try:
+            if accept:
+                await self._done("approvals", member)
+            else:
+                await self._show_all("denials", member)
+        except Error as error:
+            if error.code not in ("request-unknown", "room-direct"):
+                raise
+            knock = KnockAnswerRequest(knock=name, accept=accept)
+            await self._show_all("knock-answers", knock)
 
     async def _room(self, argument: str) -> None:
         words = argument.split(None, 1)

@@ -8,6 +8,8 @@ COMMANDS = {
     "invite": ("invite", "Print a one-time invite, and wait for the friend."),
     "join": ("invite", "Accept an invite."),
     "cancel": ("invite", "Give up a join that waits for its inviter."),
+    "nearby": ("nearby", "List who can be knocked at on this network, or be seen there."),
+    "knock": ("nearby", "Ask somebody on this network to let you in: nothing to paste."),
     "reply": ("invite", "Hand in the reply that a friend pasted back."),
     "send": ("messages", "Write a message."),
     "edit": ("messages", "Give a message of yours another text."),

@@ -140,6 +140,11 @@ class Output:
                     f"* {name} [{event.peer[:8]}] asks to be let in; let them in with: "
                     f"p2pchat approve {event.room[:8]} {_quoted(name)}"
                 )
+            case events.Nearby():
+                shown = f"{printable(event.name)} [{event.id[:8]}]"
+                return f"{shown} a room, shown by {printable(event.by)}" if event.by else shown
+            case events.Knock():
+                return _knock(event)
             case events.Membership():
                 return f"* {printable(event.name)} [{event.peer[:8]}] {_CHANGES[event.change]}"
             case events.Joined():
@@ -350,6 +355,28 @@ def _vouch(event: events.Vouch) -> str:
     if event.vouches:
         return f"* {author} has verified {whom}"
     return f"* {author} has taken back that they verified {whom}"
+
+
+def _knock(event: events.Knock) -> str:
+    name, words = printable(event.name), event.words.replace(" ", "-")
+    into = f" at the door of {printable(event.room_name)}" if event.room_name else ""
+    match event.state:
+        case "asking":
+            return (
+                f"* you knock at {name}{into}; the words, the same on both sides: {words}\n"
+                "  compare them now, by voice; where they differ somebody is in between"
+            )
+        case "waiting":
+            return (
+                f"* {name} knocks{into}; the words, the same on both sides: {words}\n"
+                f"  compare them by voice, then: p2pchat approve {words}"
+            )
+        case "accepted" if event.blob is not None:
+            return f"* {name} lets you in"
+    return f"* {name}, who knocked, {_KNOCKS[event.state]}"
+
+
+_KNOCKS = {"accepted": "was let in", "declined": "was turned away", "gone": "has gone"}
 
 
 def _cube(colour: str) -> int:

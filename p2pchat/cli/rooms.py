@@ -6,6 +6,7 @@ import click
 
 from p2pchat import events
 from p2pchat.api.routes import (
+    KnockAnswerRequest,
     MemberRequest,
     NameRequest,
     RoleRequest,
@@ -93,18 +94,36 @@ room_.commands = {one.name or "": one for one in (create_, leave_, forget_, info
 
 @command
 @click.argument("room")
-@click.argument("peer")
-async def approve_(out: Output, common: Common, room: str, peer: str) -> None:
-    """Let somebody in who asks to join a room."""
-    await _ask(out, common, "approvals", MemberRequest(room=room, peer=peer))
+@click.argument("peer", required=False)
+async def approve_(out: Output, common: Common, room: str, peer: str | None) -> None:
+    """Let somebody in who asks to join a room.
+
+    With one name only: somebody who knocks at you. Compare the three words with them first.
+    """
+    if peer is None:
+        await _answer(out, common, room, accept=True)
+    else:
+        await _ask(out, common, "approvals", MemberRequest(room=room, peer=peer))
 
 
 @command
 @click.argument("room")
-@click.argument("peer")
-async def deny_(out: Output, common: Common, room: str, peer: str) -> None:
-    """Turn somebody away who asks to join a room."""
-    await _ask(out, common, "denials", MemberRequest(room=room, peer=peer))
+@click.argument("peer", required=False)
+async def deny_(out: Output, common: Common, room: str, peer: str | None) -> None:
+    """Turn somebody away who asks to join a room, or (one name only) who knocks at you."""
+    if peer is None:
+        await _answer(out, common, room, accept=False)
+    else:
+        await _ask(out, common, "denials", MemberRequest(room=room, peer=peer))
+
+
+async def _answer(out: Output, common: Common, knock: str, *, accept: bool) -> None:
+    """Whoever knocks does so at a node that runs; one started here would hear nobody."""
+    async with common.attach(online=False) as node:
+        async for event in node.client.ask(
+            "knock-answers", KnockAnswerRequest(knock=knock, accept=accept)
+        ):
+            out.event(event)
 
 
 @command

@@ -17,6 +17,8 @@ __all__ = [
     "HEADER_BYTES_MAX",
     "HEADS_MAX",
     "INTRODUCTION_BYTES_MAX",
+    "KNOCKS_EACH",
+    "KNOCKS_MAX",
     "LACKING_BYTES",
     "LACKING_MAX",
     "LACKING_TRIES",
@@ -42,6 +44,7 @@ __all__ = [
     "TIME_MAX_MS",
     "TIME_MIN_MS",
     "TOPIC_BYTES_MAX",
+    "VISIBLE_ROOMS_MAX",
     "VOUCHES_MAX",
     "WANTS_MAX",
 ]
@@ -175,3 +178,13 @@ CONTESTED_MAX = 64
 REQUESTS_MAX = 256
 """Requests to be let in that are read of a room, the newest: each time that one comes all are, and
 each costs a decryption and two signatures."""
+
+VISIBLE_ROOMS_MAX = 8
+"""Rooms in one listing, 80 bytes each: what a network hears of somebody fits one frame."""
+
+KNOCKS_MAX = 6
+"""Knocks that wait for a person at once: more nobody compares words with."""
+
+KNOCKS_EACH = 2
+"""Of them from one source: homes on one machine share an address, and one neighbour must not take
+all places."""

@@ -120,10 +120,12 @@ class Invites:
         into: tuple[bytes, bool] | None = None,
         password: str | None = None,
         code: Code | None = None,
+        *,
+        offer: bool = True,
     ) -> Invite:
         """A new invite, on disk and served; `into` a room, and whether its members are asked.
 
-        With `code` it is to be delivered by that alone.
+        With `code` it is to be delivered by that alone. `offer`: fit to be pasted.
 
         Raises errors.Usage `password-missing`.
         """
@@ -131,7 +133,8 @@ class Invites:
         transport: Transport | None = None
         # Who comes by a code has found us on a carrier, and needs nothing to paste.
         if (
-            code is None
+            offer
+            and code is None
             and sum(hosted.offer is not None for hosted in self._hosted.values()) < _OFFERS_MAX
         ):
             transport = await Transport.offering(self._peers.settings)

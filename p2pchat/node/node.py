@@ -61,10 +61,12 @@ if TYPE_CHECKING:
     from p2pchat.node.introductions import Introductions
     from p2pchat.node.invites import Invites
     from p2pchat.node.mailboxes import Mailboxes
+    from p2pchat.node.nearby import Nearby
     from p2pchat.node.peers import Peers, Session
     from p2pchat.node.pursuits import Pursuits
     from p2pchat.node.shares import Shares
     from signaling.carriers import Carrier
+    from signaling.carriers.lan_lines import LanLines
     from signaling.carriers.lines import Lines
     from signaling.code import Code
     from signaling.invite import Invite
@@ -72,6 +74,8 @@ if TYPE_CHECKING:
 __all__ = ["Invitation", "Node"]
 
 _log = logging.getLogger(__name__)
+_KNOCKER_S = 600.0
+"""How long the invite lives that an accepted knock brings: whoever has it waits for it."""
 
 
 class Invitation:
@@ -118,6 +122,7 @@ class _Online:
     shares: "Shares"
     mesh: "Mesh"
     introductions: "Introductions"
+    nearby: "Nearby"
     tasks: asyncio.TaskGroup
 
 
@@ -179,6 +184,7 @@ class Node:
         self._online: _Online | None = None
         self._lan = False
         self._lines: list[Lines] = []
+        self._lan_lines: LanLines | None = None
         self._key = key
 
     # -- life ----------------------------------------------------------------------------------
@@ -275,6 +281,7 @@ class Node:
         from p2pchat.node.introductions import Introductions
         from p2pchat.node.invites import Invites
         from p2pchat.node.mailboxes import Mailboxes
+        from p2pchat.node.nearby import Nearby, visible_rooms
         from p2pchat.node.peers import Peers
         from p2pchat.node.pursuits import Pursuits
         from p2pchat.node.shares import Shares, open_files
@@ -330,6 +337,17 @@ class Node:
                 )
             )
             codes = Codes(self._database, invites, self._lines, os.urandom, tasks)
+            own_key = self.identity.person
+            nearby = Nearby(
+                self._lan_lines,
+                lambda: self.name,
+                lambda: visible_rooms(self.config.lan.rooms, self._named_groups(), own_key),
+                self._invite_knocker,
+                self._bus.publish,
+                os.urandom,
+                visible=self.config.lan.visible,
+                listen=bool(self.config.lan.rooms),
+            )
             self._online = _Online(
                 peers=peers,
                 invites=invites,
@@ -339,6 +357,7 @@ class Node:
                 shares=shares,
                 mesh=mesh,
                 introductions=introductions,
+                nearby=nearby,
                 tasks=tasks,
             )
             self._rooms.listeners.append(self._gossip)
@@ -361,6 +380,7 @@ class Node:
             finally:
                 self._joining.offline()
                 await pursuits.close()
+                nearby.close()
                 await invites.close()
                 await self.people.parted([session.peer for session in peers.sessions()])
                 await peers.close()
@@ -396,6 +416,7 @@ class Node:
             return []
         self._lan = True
         self._lines = [lan.lines]
+        self._lan_lines = lan.lines
         return [lan]
 
     @property
@@ -730,7 +751,9 @@ class Node:
         outcome = await self._let_in(session, deadline)
         if isinstance(outcome, events.Pending) and approval:
             tell(outcome)
-            outcome = await self._let_in(session, deadline)
+            # Whoever hosts says again that we wait, each time that something is new there.
+            while isinstance(outcome, events.Pending):
+                outcome = await self._let_in(session, deadline)
         return outcome
 
     def _arrived(self, session: "Session", invite: "Invite") -> None:
@@ -791,6 +814,49 @@ class Node:
         return events.JoinRequest(
             room=id_text(group.room), peer=id_text(person), name=self.name_of(person)
         )
+
+    # -- knocks --------------------------------------------------------------------------------
+
+    def _named_groups(self) -> list[tuple[Group, str]]:
+        groups = [group for group in self._rooms.all() if isinstance(group, Group)]
+        return [(group, self.moderation.name_of(group)) for group in groups]
+
+    async def _invite_knocker(self, room: bytes | None) -> "Invite":
+        """What somebody gets who knocked and was let in; into a room its members have to agree."""
+        if room is not None:
+            self.moderation.check_member(room)
+        into = (room, True) if room is not None else None
+        return await self.online_parts.invites.create(_KNOCKER_S, into, offer=False)
+
+    def answer_knock(self, reference: str, *, accept: bool) -> events.Knock:
+        """Let somebody in who knocks, or not; `reference` is a name, the words, or an id.
+
+        Raises errors.BadInput: `knock-unknown`, `peer-ambiguous`.
+        """
+        if self._online is None:
+            raise errors.BadInput(
+                "knock-unknown",
+                "nobody can knock while no p2pchat runs here",
+                "run p2pchat nearby --visible, or p2pchat up with lan.visible=true",
+            )
+        return self._online.nearby.answer(reference, accept=accept)
+
+    async def knock(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        on_event: Callable[[events.Event], None] | None = None,
+    ) -> events.Joined | events.Pending:
+        """Ask somebody, or a room, that is visible on this network to let us in.
+
+        `on_event` hears of the three words that both sides have to compare. Raises as
+        `Nearby.knock` and `join` do.
+        """
+        tell = on_event or self._bus.publish
+        answered = await self.online_parts.nearby.knock(name, timeout, tell)
+        assert answered.blob is not None
+        return await self.join(answered.blob, timeout=timeout, on_event=on_event)
 
     # -- rooms ---------------------------------------------------------------------------------
 

@@ -256,8 +256,8 @@ class LanCarrier:
         self, source: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         try:
-            async with asyncio.timeout(_EXCHANGE_S):
-                await self._answer(reader, writer)
+            async with asyncio.timeout(_EXCHANGE_S) as limit:
+                await self._answer(reader, writer, limit)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             _log.debug("LAN exchange: %r", error)
         except Exception:  # noqa: BLE001  (a task's edge)
@@ -266,9 +266,11 @@ class LanCarrier:
             self._gate.leave(source)
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: asyncio.Timeout
+    ) -> None:
         if await exchange.read_opening(reader) == "line":
-            return await self.lines.answer(reader, writer)
+            return await self.lines.answer(reader, writer, limit)
         tags = await exchange.read_tags(reader)
         served = {
             exchange.slot_tag(slot.keys, self._discovery.nonce): slot

@@ -4,7 +4,8 @@
     host   u8                                   1: somebody listens there, else 0
     both   length u16 | frame …                 in turn
 
-Shares port, neighbours and bounds with the LAN carrier, which hands in connections and names.
+At nameplate 0, which no code has, listens whoever is visible on the network (`knocking`). Shares
+port, neighbours and bounds with the LAN carrier, which hands in connections and names.
 """
 
 import asyncio
@@ -17,11 +18,14 @@ from signaling.carriers.discovery import Discovery
 from signaling.carriers.exchange import write_call
 from signaling.carriers.lines import Talk
 from signaling.pairing import FRAME_MAX
+from signaling.rate import source_of
 from signaling.rendezvous import Rendezvous
 
-__all__ = ["LanLines", "StreamLine", "connect"]
+__all__ = ["NEARBY", "LanLines", "StreamLine", "connect"]
 
 _log = logging.getLogger(__name__)
+NEARBY = 0
+"""The nameplate of those who are visible."""
 _CONNECT_S = 2.0
 _CALL_S = 15.0
 Random = Callable[[int], bytes]
@@ -33,6 +37,11 @@ class StreamLine:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+
+    @property
+    def source(self) -> str:
+        peer = self._writer.get_extra_info("peername")
+        return source_of(str(peer[0])) if peer else ""
 
     async def send(self, frame: bytes) -> None:
         self._writer.write(struct.pack("!H", len(frame)) + frame)
@@ -48,9 +57,10 @@ class StreamLine:
 class _Ear:
     """Somebody of ours who listens at a nameplate."""
 
-    def __init__(self, lines: "LanLines", talk: Talk) -> None:
+    def __init__(self, lines: "LanLines", talk: Talk, seconds: float) -> None:
         self._lines = lines
         self.talk = talk
+        self.seconds = seconds
 
     def close(self) -> None:
         self._lines.drop(self)
@@ -59,10 +69,11 @@ class _Ear:
 class _Call:
     """Somebody of ours who calls a nameplate, at each neighbour."""
 
-    def __init__(self, lines: "LanLines", nameplate: int, talk: Talk) -> None:
+    def __init__(self, lines: "LanLines", nameplate: int, talk: Talk, seconds: float) -> None:
         self._lines = lines
         self.nameplate = nameplate
         self.talk = talk
+        self.seconds = seconds
         self.pursuits: dict[str, asyncio.Task[None]] = {}
         self.visiting: set[str] = set()
 
@@ -85,27 +96,34 @@ class LanLines:
 
     # -- listening -----------------------------------------------------------------------------
 
-    def listen(self, nameplate: int, talk: Talk) -> _Ear:
-        ear = self._ears[nameplate] = _Ear(self, talk)
+    def listen(self, nameplate: int, talk: Talk, seconds: float | None = None) -> _Ear:
+        """`seconds`: how long one talk may last."""
+        ear = self._ears[nameplate] = _Ear(self, talk, _CALL_S if seconds is None else seconds)
         self._discovery.announce()
         return ear
 
     def drop(self, ear: _Ear) -> None:
         self._ears = {number: other for number, other in self._ears.items() if other is not ear}
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A connection whose opening was read. Raises as streams do, ValueError for rubbish."""
+    async def answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: asyncio.Timeout
+    ) -> None:
+        """A connection whose opening was read; `limit` ends it, and is moved for a talk.
+
+        Raises as streams do, ValueError for rubbish.
+        """
         (nameplate,) = struct.unpack("!H", await reader.readexactly(2))
         ear = self._ears.get(nameplate)
         writer.write(b"\1" if ear else b"\0")
         await writer.drain()
         if ear is not None:
+            limit.reschedule(asyncio.get_running_loop().time() + ear.seconds)
             await ear.talk(StreamLine(reader, writer))
 
     # -- calling -------------------------------------------------------------------------------
 
-    def call(self, nameplate: int, talk: Talk) -> _Call:
-        call = _Call(self, nameplate, talk)
+    def call(self, nameplate: int, talk: Talk, seconds: float | None = None) -> _Call:
+        call = _Call(self, nameplate, talk, _CALL_S if seconds is None else seconds)
         self._calls.append(call)
         for name in self._names:
             self._pursue(call, name)
@@ -147,7 +165,7 @@ class LanLines:
             if way.due(loop.time()):
                 call.visiting.add(name)
                 try:
-                    async with asyncio.timeout(_CALL_S):
+                    async with asyncio.timeout(call.seconds):
                         await self._visit(call, name)
                 except (OSError, EOFError, TimeoutError, ValueError) as error:
                     _log.debug("calling neighbour %r: %r", name, error)

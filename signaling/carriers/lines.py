@@ -17,6 +17,10 @@ class Line(Protocol):
     Both raise OSError or EOFError when the other end has gone, ValueError when it talks rubbish.
     """
 
+    @property
+    def source(self) -> str:
+        """What rates are counted for: where the other end is, empty if the carrier cannot tell."""
+
     async def send(self, frame: bytes) -> None: ...
 
     async def receive(self) -> bytes: ...

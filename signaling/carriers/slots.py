@@ -60,6 +60,7 @@ class _SlotLine:
         self._nameplate = nameplate
         self._attempt = attempt
         self._first = first
+        self.source = ""
         self._step = 1 if first is None else 0
         self.answered = asyncio.Event()
 
