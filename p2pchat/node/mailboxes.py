@@ -13,7 +13,7 @@ from p2pchat.store import meta
 from p2pchat.store.database import Connection
 from signaling.address import mailbox_url
 from signaling.carriers import Carrier
-from signaling.carriers.discovery import interfaces_of
+from signaling.carriers.interfaces import interfaces_of
 from signaling.carriers.mailbox import MailboxCarrier
 
 __all__ = ["Mailboxes"]

@@ -1,23 +1,32 @@
 """Neighbours on the machine's networks: DNS-SD both ways (docs/protocol.md, 4).
 
-Knows addresses, sockets and zeroconf, and nothing of slots. Names, host names and nonces are random
-and fresh at each start and change hourly. What a neighbour announces is checked before it is used:
-nothing it says makes us connect to the Internet.
+Knows sockets and zeroconf, and nothing of slots. Names, host names and nonces are random, fresh at
+each start and on each network, and change hourly. What a neighbour announces is checked before it
+is used, and what is wrong is counted: nothing it says makes us connect to the Internet.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, ip_address
+from ipaddress import ip_address
 
-import ifaddr
 import zeroconf
 from zeroconf import IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-__all__ = ["NEIGHBOURS_MAX", "SERVICE", "Discovery", "Neighbour", "interfaces_of"]
+from signaling.carriers.interfaces import (
+    Interface,
+    host_of,
+    interfaces_of,
+    multicast_of,
+    reachable,
+    within,
+)
+
+__all__ = ["NEIGHBOURS_MAX", "SERVICE", "Discovery", "Neighbour"]
 
 _log = logging.getLogger(__name__)
 SERVICE = "_p2pchat._tcp.local."
@@ -27,27 +36,15 @@ NEIGHBOURS_MAX = 256
 _OWN_NAMES = 4
 _RESOLVE_MS = 3_000
 _NONCE_S = 3_600.0
-_WATCH_S = 2.0
-"""How often to see whether the machine has moved to another network; there is no event for it."""
+_WATCH_S = 1.0
+"""How often to see whether the machine has moved to another network: a quarter of a millisecond,
+and the same on every system."""
+_SLEPT_S = 5.0
+"""By how much more than we waited for the clocks went on when the machine was asleep."""
+_CACHED_MAX = 8_192
+"""Names in zeroconf's cache, which it does not bound; a large network has some hundreds."""
 Random = Callable[[int], bytes]
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
-
-
-def interfaces_of(names: Sequence[str]) -> list[IPv4Interface]:
-    """IPv4 addresses, with their networks, of the interfaces named; loopback last.
-
-    Of all and loopback, if none is named: homes on one machine find each other over it.
-    """
-    found = [
-        IPv4Interface(f"{ip.ip}/{ip.network_prefix}")
-        for adapter in ifaddr.get_adapters()
-        if not names or adapter.name in names
-        for ip in adapter.ips
-        if ip.is_IPv4
-    ]
-    if not names and not any(own.is_loopback for own in found):
-        found.append(IPv4Interface("127.0.0.1/8"))
-    return sorted(dict.fromkeys(found), key=lambda own: own.is_loopback)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +59,13 @@ class Neighbour:
 class _Binding:
     """What hangs on the machine's present addresses."""
 
-    def __init__(self, own: list[IPv4Interface]) -> None:
+    def __init__(self, own: Sequence[Interface]) -> None:
         self.own = own
         self.servers: list[asyncio.Server] = []
         self.port = 0
         self.zeroconf: AsyncZeroconf | None = None
         self.browser: AsyncServiceBrowser | None = None
         self.info: AsyncServiceInfo | None = None
-
-    def reachable(self, address: str) -> bool:
-        """Whether a neighbour's address may be connected to.
-
-        Our own networks and, since mDNS is reflected between networks of one house, private ones;
-        loopback only where we are bound to it. Else an announcement could make us show ourselves to
-        any host on the Internet.
-        """
-        theirs = ip_address(address)
-        if theirs.is_loopback or all(own.is_loopback for own in self.own):
-            return any(theirs in own.network for own in self.own)
-        if theirs.is_multicast or theirs.is_unspecified:
-            return False
-        return theirs.is_private or any(theirs in own.network for own in self.own)
 
 
 class Discovery:
@@ -96,6 +79,7 @@ class Discovery:
         self,
         names: Sequence[str],
         random: Random,
+        wall: Callable[[], float],
         *,
         connected: Connected,
         found: Callable[[str], None],
@@ -103,11 +87,16 @@ class Discovery:
     ) -> None:
         self._names = names
         self._random = random
+        self._wall = wall
         self._connected = connected
         self._found = found
         self._lost = lost
         self._binding = _Binding(interfaces_of(names))
-        self._known: set[str] = set()
+        self._known: dict[str, bool] = {}
+        """name -> whether it shares a secret with us; the oldest first"""
+        self.ignored: Counter[str] = Counter()
+        """What neighbours said that was of no use, by why: malformed, unreachable, silent, surplus,
+        flood."""
         self._own_names: tuple[str, ...] = ()
         self._wanted = asyncio.Event()
         self._moved = asyncio.Event()
@@ -123,7 +112,7 @@ class Discovery:
         for own in binding.own:
             try:
                 server = await asyncio.start_server(
-                    self._connected, str(own.ip), binding.port, limit=65_536
+                    self._connected, host_of(own), binding.port, limit=65_536
                 )
             except OSError as error:
                 _log.info("no LAN exchange on %s: %s", own.ip, error)
@@ -132,15 +121,7 @@ class Discovery:
             binding.port = binding.port or server.sockets[0].getsockname()[1]
         if not binding.servers:
             raise OSError("no interface to listen on")
-        addresses = [str(own.ip) for own in binding.own]
-        try:
-            binding.zeroconf = AsyncZeroconf(interfaces=addresses, ip_version=IPVersion.V4Only)
-        except OSError as error:
-            loopback = [str(own.ip) for own in binding.own if own.is_loopback]
-            if not loopback or loopback == addresses:
-                raise
-            _log.info("no multicast but on loopback: %s", error)
-            binding.zeroconf = AsyncZeroconf(interfaces=loopback, ip_version=IPVersion.V4Only)
+        binding.zeroconf = _zeroconf(binding.own)
         try:
             await binding.zeroconf.zeroconf.async_wait_for_start()
         except zeroconf.Error as error:
@@ -153,7 +134,7 @@ class Discovery:
         binding, self._binding = self._binding, _Binding([])
         for server in binding.servers:
             server.close()
-        known, self._known = self._known, set()
+        known, self._known = self._known, {}
         for name in known:
             self._lost(name)
         if binding.browser is not None:
@@ -165,13 +146,20 @@ class Discovery:
             await binding.zeroconf.async_close()
 
     async def watch(self) -> None:
-        """Follow the machine from network to network."""
+        """Follow the machine from network to network, and through its sleep."""
+        loop = asyncio.get_running_loop()
         while True:
+            wall, running = self._wall(), loop.time()
             await asyncio.sleep(_WATCH_S)
+            # Asleep, the loop's clock may stand still, or not: the wall's goes on either way.
+            slept = max(self._wall() - wall, loop.time() - running) > _WATCH_S + _SLEPT_S
             own = interfaces_of(self._names)
-            if own == self._binding.own:
+            flooded = self._cached() > _CACHED_MAX
+            if own == self._binding.own and not slept and not flooded:
                 continue
-            _log.info("the addresses of this machine have changed")
+            if flooded:
+                self.ignored["flood"] += 1
+            _log.info("looking at the network anew")
             await self.stop()
             self._binding = _Binding(own)
             try:
@@ -179,7 +167,13 @@ class Discovery:
             except OSError as error:
                 _log.info("no discovery on this network: %s", error)
                 await self.stop()
+                # What is there now was tried; the next change is worth another try.
+                self._binding = _Binding(own)
             self._moved.set()
+
+    def _cached(self) -> int:
+        running = self._binding.zeroconf
+        return len(running.zeroconf.cache.cache) if running is not None else 0
 
     async def advertise(self) -> None:
         """Announce ourselves as soon as somebody is waited for; under a new name each hour."""
@@ -201,6 +195,7 @@ class Discovery:
         # Our own names come back from the network, the last one also after it has gone.
         self._own_names = (*self._own_names[1 - _OWN_NAMES :], f"{label}.{SERVICE}")
         self.nonce = self._random(16)
+        # Without scopes, which mean something on this machine only.
         addresses = [str(own.ip) for own in binding.own if not own.is_loopback]
         info = AsyncServiceInfo(
             SERVICE,
@@ -222,15 +217,31 @@ class Discovery:
         del zeroconf, service_type
         if state_change is ServiceStateChange.Removed:
             if name in self._known:
-                self._known.remove(name)
+                del self._known[name]
                 self._lost(name)
-        elif (
-            name not in self._own_names
-            and name not in self._known
-            and len(self._known) < NEIGHBOURS_MAX
-        ):
-            self._known.add(name)
-            self._found(name)
+            return
+        if name in self._own_names or name in self._known:
+            return
+        if len(self._known) >= NEIGHBOURS_MAX and not self._make_room():
+            self.ignored["surplus"] += 1
+            return
+        self._known[name] = False
+        self._found(name)
+
+    def keep(self, name: str) -> None:
+        """This one shares a secret with us: no flood of others shall push it out."""
+        if name in self._known:
+            self._known[name] = True
+
+    def _make_room(self) -> bool:
+        """Forget the stranger that is here for longest."""
+        stranger = next((name for name, kept in self._known.items() if not kept), None)
+        if stranger is None:
+            return False
+        self.ignored["surplus"] += 1
+        del self._known[stranger]
+        self._lost(stranger)
+        return True
 
     async def resolve(self, name: str) -> Neighbour:
         """Raises OSError if it does not answer, ValueError if it is not one of ours."""
@@ -243,18 +254,41 @@ class Discovery:
         except zeroconf.Error as error:
             raise OSError("no service query") from error
         if not answered:
+            self.ignored["silent"] += 1
             raise OSError("no answer to the service query")
-        nonce = _nonce(info.properties)
-        if not info.port:
+        try:
+            nonce = bytes.fromhex((info.properties.get(b"n") or b"").decode("ascii"))
+        except ValueError:
+            nonce = b""
+        if info.properties.get(b"v") != b"1" or len(nonce) != 16 or not info.port:
+            self.ignored["malformed"] += 1
             raise ValueError("not one of ours")
-        addresses = info.parsed_addresses(IPVersion.V4Only)
-        usable = [address for address in addresses if binding.reachable(address)]
-        return Neighbour(nonce, tuple(usable[:_ADDRESSES_MAX]), info.port)
+        said = list(dict.fromkeys(info.parsed_scoped_addresses(IPVersion.All)))
+        usable = [address for address in said if reachable(binding.own, address)]
+        if len(usable) < len(said):
+            self.ignored["unreachable"] += 1
+        # On one network first: what lies behind a router may answer more slowly, or not at all.
+        near = sorted(
+            usable,
+            key=lambda one: not any(within(one, own) for own in binding.own),
+        )
+        return Neighbour(nonce, tuple(near[:_ADDRESSES_MAX]), info.port)
 
 
-def _nonce(properties: Mapping[bytes, bytes | None]) -> bytes:
-    """What a TXT record says. Raises ValueError if it is none of ours."""
-    nonce = bytes.fromhex((properties.get(b"n") or b"").decode("ascii"))
-    if properties.get(b"v") != b"1" or len(nonce) != 16:
-        raise ValueError("not one of ours")
-    return nonce
+def _zeroconf(own: Sequence[Interface]) -> AsyncZeroconf:
+    """On all of these; where that cannot be, on IPv4 alone, or on loopback. Raises OSError."""
+    tries: list[list[str]] = [
+        multicast_of(own),
+        multicast_of([one for one in own if one.version == 4]),
+        multicast_of([one for one in own if one.is_loopback]),
+    ]
+    failure = OSError("no address to speak mDNS from")
+    for addresses in [one for n, one in enumerate(tries) if one and one not in tries[:n]]:
+        versions = {ip_address(address).version for address in addresses}
+        version = IPVersion.V4Only if versions == {4} else IPVersion.All
+        try:
+            return AsyncZeroconf(interfaces=addresses, ip_version=version)
+        except (OSError, RuntimeError) as error:  # RuntimeError: an address just went
+            _log.info("no multicast on %s: %s", ", ".join(addresses), error)
+            failure = OSError(str(error))
+    raise failure

@@ -1,7 +1,7 @@
 """The bytes of one LAN exchange, and who may start how many (docs/protocol.md, 4).
 
     seeker  "P2PL" | version u8             "P2PC" instead: a line (`lan_lines`)
-    seeker  count u16 | tags 16…
+    seeker  salt 16 | count u16 | tags 16…
     server  count u16 | indexes u16…             of the tags it knows
     seeker  index u16 | length u16 | offer       for one of them at a time
     server  length u16 | answer                  length 0: no
@@ -19,7 +19,10 @@ from typing import Literal
 from signaling.envelope import ENVELOPE_MAX, SlotKeys
 
 __all__ = [
+    "SALT",
+    "TAG",
     "TAGS_MAX",
+    "TAGS_STEP",
     "Gate",
     "read_answer",
     "read_known",
@@ -36,19 +39,24 @@ __all__ = [
 
 TAGS_MAX = 256
 _SLOTS, _LINE = b"P2PL\x01", b"P2PC\x01"
-_TAG = 16
+TAG = SALT = 16
+TAGS_STEP = 16
+"""Tags are filled up with random ones to a multiple of this."""
 
 
-def slot_tag(keys: SlotKeys, nonce: bytes) -> bytes:
-    """What names a slot to an instance with this nonce, and to nobody else."""
-    return hmac.digest(keys.tag, b"p2pchat/1/lan" + nonce, "sha256")[:_TAG]
+def slot_tag(keys: SlotKeys, nonce: bytes, salt: bytes) -> bytes:
+    """What names a slot to an instance with this nonce, on one connection, and to nobody else.
+
+    With the nonce alone an instance that never changes its own would know a seeker again.
+    """
+    return hmac.digest(keys.tag, b"p2pchat/1/lan" + nonce + salt, "sha256")[:TAG]
 
 
 # -- seeker ----------------------------------------------------------------------------------------
 
 
-async def write_tags(writer: asyncio.StreamWriter, tags: Sequence[bytes]) -> None:
-    writer.write(_SLOTS + struct.pack("!H", len(tags)) + b"".join(tags))
+async def write_tags(writer: asyncio.StreamWriter, salt: bytes, tags: Sequence[bytes]) -> None:
+    writer.write(_SLOTS + salt + struct.pack("!H", len(tags)) + b"".join(tags))
     await writer.drain()
 
 
@@ -92,12 +100,14 @@ async def read_opening(reader: asyncio.StreamReader) -> Literal["slots", "line"]
     return "slots" if opening == _SLOTS else "line"
 
 
-async def read_tags(reader: asyncio.StreamReader) -> list[bytes]:
+async def read_tags(reader: asyncio.StreamReader) -> tuple[bytes, list[bytes]]:
+    """The salt, and the tags."""
+    salt = await reader.readexactly(SALT)
     (count,) = struct.unpack("!H", await reader.readexactly(2))
     if count > TAGS_MAX:
         raise ValueError("too many tags")
-    tags = await reader.readexactly(_TAG * count)
-    return [tags[at : at + _TAG] for at in range(0, len(tags), _TAG)]
+    tags = await reader.readexactly(TAG * count)
+    return salt, [tags[at : at + TAG] for at in range(0, len(tags), TAG)]
 
 
 async def write_known(writer: asyncio.StreamWriter, indexes: Sequence[int]) -> None:

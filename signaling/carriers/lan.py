@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 _REPLAYS_MAX = 4_096
 """Offers remembered, so that one overheard cannot be used to make us answer again."""
 _EXCHANGE_S = 15.0
+_VISITS_MAX = 32
+"""Neighbours visited at once: a flood of names must not become one of connections."""
 Random = Callable[[int], bytes]
 
 
@@ -83,8 +85,14 @@ class LanCarrier:
         self._gate = exchange.Gate()
         self._answered: dict[bytes, None] = {}
         self._discovery = Discovery(
-            interfaces, random, connected=self._connected, found=self._found, lost=self._lost
+            interfaces,
+            random,
+            wall,
+            connected=self._connected,
+            found=self._found,
+            lost=self._lost,
         )
+        self._visits = asyncio.Semaphore(_VISITS_MAX)
         self.lines = LanLines(self._discovery, tasks, random)
 
     @classmethod
@@ -173,7 +181,7 @@ class LanCarrier:
             due = [(slot, way) for slot, way in list(instance.ways.items()) if way.due(loop.time())]
             if due:
                 try:
-                    async with asyncio.timeout(_EXCHANGE_S):
+                    async with self._visits, asyncio.timeout(_EXCHANGE_S):
                         await self._visit(instance, due)
                 except (OSError, EOFError, TimeoutError, ValueError) as error:
                     _log.debug("neighbour %r: %r", instance.name, error)
@@ -194,10 +202,15 @@ class LanCarrier:
         order = sorted(due, key=lambda _: self._random(4))[: exchange.TAGS_MAX]
         reader, writer = await connect(neighbour.addresses, neighbour.port)
         try:
-            await exchange.write_tags(
-                writer, [exchange.slot_tag(slot.keys, neighbour.nonce) for slot, _ in order]
-            )
-            for index in await exchange.read_known(reader, len(order)):
+            salt = self._random(exchange.SALT)
+            tags = [exchange.slot_tag(slot.keys, neighbour.nonce, salt) for slot, _ in order]
+            # How many contacts somebody has is nobody's business.
+            tags += [self._random(exchange.TAG) for _ in range(-len(tags) % exchange.TAGS_STEP)]
+            await exchange.write_tags(writer, salt, tags)
+            for index in await exchange.read_known(reader, len(tags)):
+                if index >= len(order):
+                    raise ValueError("it claims to know a slot that is none")
+                self._discovery.keep(instance.name)
                 slot, way = order[index]
                 if not slot.closed:
                     await self._offer(slot, way, index, reader, writer)
@@ -271,9 +284,9 @@ class LanCarrier:
     ) -> None:
         if await exchange.read_opening(reader) == "line":
             return await self.lines.answer(reader, writer, limit)
-        tags = await exchange.read_tags(reader)
+        salt, tags = await exchange.read_tags(reader)
         served = {
-            exchange.slot_tag(slot.keys, self._discovery.nonce): slot
+            exchange.slot_tag(slot.keys, self._discovery.nonce, salt): slot
             for slot in self._slots
             if slot.answer
         }

@@ -14,8 +14,11 @@ import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from aiohappyeyeballs import start_connection
+
 from signaling.carriers.discovery import Discovery
 from signaling.carriers.exchange import write_call
+from signaling.carriers.interfaces import socket_address
 from signaling.carriers.lines import Talk
 from signaling.pairing import FRAME_MAX
 from signaling.rate import source_of
@@ -26,7 +29,9 @@ __all__ = ["NEARBY", "LanLines", "StreamLine", "connect"]
 _log = logging.getLogger(__name__)
 NEARBY = 0
 """The nameplate of those who are visible."""
-_CONNECT_S = 2.0
+_CONNECT_S = 4.0
+_NEXT_S = 0.25
+"""Before the next address is tried beside the last."""
 _CALL_S = 15.0
 Random = Callable[[int], bytes]
 
@@ -194,12 +199,10 @@ class LanLines:
 async def connect(
     addresses: Sequence[str], port: int
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """To the first address that answers. Raises OSError."""
-    failure: Exception = OSError("no address to connect to")
-    for address in addresses:
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                return await asyncio.open_connection(address, port, limit=65_536)
-        except (OSError, TimeoutError) as error:
-            failure = error
-    raise failure
+    """To the first address that answers (RFC 8305). Raises OSError."""
+    if not addresses:
+        raise OSError("no address to connect to")
+    found = [socket_address(address, port) for address in addresses]
+    async with asyncio.timeout(_CONNECT_S):
+        connected = await start_connection(found, happy_eyeballs_delay=_NEXT_S)
+    return await asyncio.open_connection(sock=connected, limit=65_536)

@@ -3,19 +3,16 @@ import os
 import time
 from ipaddress import IPv4Interface
 
-import ifaddr
 import pytest
 import zeroconf
 from zeroconf.asyncio import AsyncZeroconf
 
 from signaling.carriers import discovery
-from signaling.carriers.discovery import Discovery, interfaces_of
+from signaling.carriers.discovery import Discovery
 from signaling.carriers.lan import LanCarrier
 from tests.signaling.neighbours import announced
 
 LOOPBACK = IPv4Interface("127.0.0.1/8")
-HOME = IPv4Interface("192.168.1.20/24")
-CAMPUS = IPv4Interface("128.30.5.6/16")
 
 
 class Watcher:
@@ -27,6 +24,7 @@ class Watcher:
         self.discovery = Discovery(
             ["lo"],
             os.urandom,
+            time.time,
             connected=lambda _reader, writer: writer.close(),
             found=self.found.put_nowait,
             lost=self.lost.put_nowait,
@@ -138,35 +136,69 @@ async def test_only_loopback_is_connected_to_where_only_loopback_is_meant() -> N
         assert neighbour.addresses == ("127.0.0.1",)
 
 
-@pytest.mark.parametrize(
-    ("own", "address", "reachable"),
-    [
-        ([HOME, LOOPBACK], "192.168.1.99", True),
-        ([HOME, LOOPBACK], "10.9.8.7", True),
-        ([HOME, LOOPBACK], "127.0.0.1", True),
-        ([HOME], "127.0.0.1", False),
-        ([HOME, LOOPBACK], "8.8.8.8", False),
-        ([HOME, LOOPBACK], "128.30.99.1", False),
-        ([CAMPUS, LOOPBACK], "128.30.99.1", True),
-        ([HOME, LOOPBACK], "224.0.0.1", False),
-        ([HOME, LOOPBACK], "0.0.0.0", False),
-        ([LOOPBACK], "192.168.1.1", False),
-        ([], "127.0.0.1", False),
-    ],
-)
-def test_an_announcement_cannot_send_us_to_the_internet(
-    own: list[IPv4Interface], address: str, reachable: bool
+def announce(watcher: Watcher, label: object) -> str:
+    """A name comes up; nothing else of it is there."""
+    name = f"{label}.{discovery.SERVICE}"
+    state = zeroconf.ServiceStateChange.Added
+    watcher.discovery._changed(None, "", name, state)  # type: ignore[arg-type]
+    return name
+
+
+async def test_a_flood_of_announcements_is_bounded_and_pushes_out_no_friend(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert discovery._Binding(own).reachable(address) is reachable
+    monkeypatch.setattr(discovery, "NEIGHBOURS_MAX", 3)
+    watcher = Watcher()
+    friend = announce(watcher, "friend")
+    watcher.discovery.keep(friend)
+    for n in range(50):
+        announce(watcher, n)
+    assert len(watcher.discovery._known) == 3
+    assert friend in watcher.discovery._known
+    assert watcher.discovery.ignored["surplus"] == 48
+    assert watcher.found.qsize() - watcher.lost.qsize() == 3
 
 
-async def test_a_flood_of_announcements_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_friends_alone_can_fill_it_and_strangers_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(discovery, "NEIGHBOURS_MAX", 2)
     watcher = Watcher()
-    for n in range(10):
-        state = zeroconf.ServiceStateChange.Added
-        watcher.discovery._changed(None, "", f"{n}.{discovery.SERVICE}", state)  # type: ignore[arg-type]
-    assert watcher.found.qsize() == 2
+    for n in range(2):
+        watcher.discovery.keep(announce(watcher, n))
+    announce(watcher, "stranger")
+    assert watcher.lost.empty()
+    assert watcher.discovery.ignored["surplus"] == 1
+
+
+async def test_a_cache_full_of_rubbish_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "_WATCH_S", 0.05)
+    async with asyncio.timeout(20), Watcher() as watcher, asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(watcher.discovery.watch())
+        monkeypatch.setattr(discovery, "_CACHED_MAX", 2)
+        async with announced(1, {"v": "1", "n": "ab" * 16}):
+            while not watcher.discovery.ignored["flood"]:
+                await watcher.found.get()
+        watching.cancel()
+
+
+async def test_a_machine_that_slept_looks_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "_WATCH_S", 0.05)
+    asleep = 0.0
+    async with asyncio.timeout(20), Watcher() as watcher, Watcher() as sleeper:
+        sleeper.discovery._wall = lambda: time.time() + asleep
+        sleeper.discovery.announce()
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(sleeper.discovery.advertise()),
+                tasks.create_task(sleeper.discovery.watch()),
+            ]
+            first = await watcher.found.get()
+            asleep = 3_600.0
+            assert await watcher.lost.get() == first
+            assert await watcher.found.get() != first
+            for task in running:
+                task.cancel()
 
 
 async def test_a_goodbye_from_a_stranger_is_nothing() -> None:
@@ -239,12 +271,3 @@ async def test_an_interface_that_is_not_there_is_said_so() -> None:
     with pytest.raises(OSError, match="no interface"):
         async with LanCarrier.open(["nothing0"], random=os.urandom, wall=time.time):
             pass
-
-
-def test_without_a_name_loopback_comes_last_but_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    ip = ifaddr.IP("192.168.1.20", 24, "eth0")
-    adapter = ifaddr.Adapter("eth0", "eth0", [ip], index=1)
-    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [adapter])
-    assert interfaces_of([]) == [HOME, LOOPBACK]
-    assert interfaces_of(["eth0"]) == [HOME]
-    assert interfaces_of(["lo"]) == []

@@ -19,6 +19,7 @@ OTHER = SlotKeys.derive(b"\x01" * 32)
 OFFER = description(HOST)
 ANSWER = description(PUBLIC, role="active")
 NONCE = "00" * 16
+SALT = bytes(16)
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -325,14 +326,18 @@ async def visit(carrier: lan_module.LanCarrier) -> AsyncIterator[Visit]:
 
 
 def tag(carrier: lan_module.LanCarrier, slot: SlotKeys = SLOT) -> bytes:
-    return exchange.slot_tag(slot, carrier._discovery.nonce)
+    return exchange.slot_tag(slot, carrier._discovery.nonce, SALT)
 
 
 async def test_rubbish_from_a_seeker_ends_its_connection_only() -> None:
     server, seeker = Server(), Seeker()
     async with asyncio.timeout(10), lan() as one, lan() as two:
         one.serve(SLOT, server)
-        for data in (b"GET / HTTP/1.1\r\n\r\n", b"P2PL\x01\xff\xff", os.urandom(50_000)):
+        for data in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"P2PL\x01" + SALT + b"\xff\xff",
+            os.urandom(50_000),
+        ):
             async with visit(one) as visitor:
                 visitor.writer.write(data)
                 assert await visitor.ended() == b""
@@ -344,9 +349,46 @@ async def test_a_seeker_learns_nothing_of_slots_it_does_not_know() -> None:
     async with asyncio.timeout(10), lan() as one:
         one.serve(SLOT, Server())
         async with visit(one) as visitor:
-            await exchange.write_tags(visitor.writer, [os.urandom(16), tag(one, OTHER)])
+            await exchange.write_tags(visitor.writer, SALT, [os.urandom(16), tag(one, OTHER)])
             assert await exchange.read_known(visitor.reader, 2) == []
             assert await visitor.ended() == b""
+
+
+async def test_a_seeker_shows_other_tags_each_time_and_not_how_many_contacts_it_has() -> None:
+    # A neighbour that keeps its nonce would else know a seeker again, wherever it meets it.
+    shown: asyncio.Queue[tuple[bytes, list[bytes]]] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await exchange.read_opening(reader)
+        shown.put_nowait(await exchange.read_tags(reader))
+        await exchange.write_known(writer, [])
+
+    async with asyncio.timeout(10), lan() as one, neighbour(serve):
+        registration = one.seek(SLOT, Seeker())
+        first_salt, first = await shown.get()
+        registration.retry()
+        second_salt, second = await shown.get()
+    nonce = bytes.fromhex(NONCE)
+    assert exchange.slot_tag(SLOT, nonce, first_salt) in first
+    assert exchange.slot_tag(SLOT, nonce, second_salt) in second
+    assert not set(first) & set(second)
+    assert len(first) == len(second) == exchange.TAGS_STEP
+
+
+async def test_a_server_that_claims_to_know_a_filling_tag_gets_no_offer() -> None:
+    seeker, asked = Seeker(), asyncio.Event()
+
+    async def liar(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await exchange.read_opening(reader)
+        _, tags = await exchange.read_tags(reader)
+        await exchange.write_known(writer, [len(tags) - 1])
+        assert await reader.read() == b""
+        asked.set()
+
+    async with asyncio.timeout(10), lan() as one, neighbour(liar):
+        one.seek(SLOT, seeker)
+        await asked.wait()
+    assert seeker.attempts.empty()
 
 
 async def test_an_overheard_tag_without_the_keys_gets_no_answer() -> None:
@@ -355,7 +397,7 @@ async def test_an_overheard_tag_without_the_keys_gets_no_answer() -> None:
         one.serve(SLOT, server)
         for index, envelope in ((0, os.urandom(200)), (7, os.urandom(200))):
             async with visit(one) as visitor:
-                await exchange.write_tags(visitor.writer, [tag(one)])
+                await exchange.write_tags(visitor.writer, SALT, [tag(one)])
                 assert await exchange.read_known(visitor.reader, 1) == [0]
                 await exchange.write_offer(visitor.writer, index, envelope)
                 assert await visitor.ended() == b""
@@ -368,14 +410,14 @@ async def test_an_overheard_offer_is_not_answered_again() -> None:
     async with asyncio.timeout(10), lan() as one:
         one.serve(SLOT, server)
         async with visit(one) as visitor:
-            await exchange.write_tags(visitor.writer, [tag(one)])
+            await exchange.write_tags(visitor.writer, SALT, [tag(one)])
             await exchange.read_known(visitor.reader, 1)
             await exchange.write_offer(visitor.writer, 0, envelope)
             data = await exchange.read_answer(visitor.reader)
             assert data is not None
             assert open_answer(SLOT, data, offer_binding(envelope)) == ANSWER
         async with visit(one) as visitor:
-            await exchange.write_tags(visitor.writer, [tag(one)])
+            await exchange.write_tags(visitor.writer, SALT, [tag(one)])
             await exchange.read_known(visitor.reader, 1)
             await exchange.write_offer(visitor.writer, 0, envelope)
             assert await visitor.ended() == b""
@@ -395,7 +437,7 @@ async def test_connections_from_one_source_are_bounded() -> None:
         one.serve(SLOT, Server())
         held = [await stack.enter_async_context(visit(one)) for _ in range(exchange.Gate.OPEN_EACH)]
         for visitor in held:
-            await exchange.write_tags(visitor.writer, [tag(one)])
+            await exchange.write_tags(visitor.writer, SALT, [tag(one)])
             assert await exchange.read_known(visitor.reader, 1) == [0]
         async with visit(one) as surplus:
             assert await surplus.ended() == b""
@@ -403,5 +445,5 @@ async def test_connections_from_one_source_are_bounded() -> None:
         while one._gate._open["127.0.0.1"] == exchange.Gate.OPEN_EACH:
             await asyncio.sleep(0)
         async with visit(one) as next_one:
-            await exchange.write_tags(next_one.writer, [tag(one)])
+            await exchange.write_tags(next_one.writer, SALT, [tag(one)])
             assert await exchange.read_known(next_one.reader, 1) == [0]
