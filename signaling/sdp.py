@@ -109,14 +109,12 @@ def _port(port: int) -> bool:
 
 
 def _usable(address: str) -> bool:
-    """Whether a peer could send there: no names (`.local`), no multicast, no scoped addresses."""
+    """Whether a peer could send there: no names (`.local`), no multicast, no scopes."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    if parsed.version == 6 and (
-        parsed.is_link_local or parsed.scope_id is not None or parsed.ipv4_mapped is not None
-    ):
+    if parsed.version == 6 and (parsed.scope_id is not None or parsed.ipv4_mapped is not None):
         return False
     return not (parsed.is_multicast or parsed.is_unspecified or parsed == _BROADCAST)
 

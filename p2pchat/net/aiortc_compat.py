@@ -93,10 +93,13 @@ def host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:  # noqa: FBT001
     """Addresses to offer: those of the chosen interfaces; loopback if chosen, or if all else fails.
 
     A path to somebody on this very machine is needed only then: with any other interface two
-    processes reach each other over that.
+    processes reach each other over that. A link-local address is offered where there is no other:
+    its scope means nothing on the other side, which has to be on the same link, and it may tell the
+    hardware's number.
     """
     chosen = interfaces.get()
     found: list[str] = []
+    local: list[str] = []
     for adapter in ifaddr.get_adapters():
         if chosen and adapter.name not in chosen:
             continue
@@ -106,10 +109,13 @@ def host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:  # noqa: FBT001
             if isinstance(ip.ip, str):
                 usable, address = use_ipv4, ip.ip
             else:
-                # A scoped (link-local) address means nothing on the other side.
                 usable, address = use_ipv6 and ip.ip[2] == 0, ip.ip[0]
+                if use_ipv6 and ip.ip[2]:
+                    local.append(f"{address}%{ip.ip[2]}")
             if usable and (chosen or not ip_address(address).is_loopback):
                 found.append(address)
+    if not found:
+        found = local
     if not found and not chosen and use_ipv4:
         found = ["127.0.0.1"]
     return found[:_ADDRESSES_MAX]

@@ -220,6 +220,15 @@ def test_addresses_of_no_use_to_a_peer_are_left_out(machine: Callable[..., list[
     assert found == ["2001:db8::1"]
 
 
+def test_a_link_local_address_is_offered_where_there_is_no_other(
+    machine: Callable[..., list[str]],
+) -> None:
+    link = adapter("eth0", "fe80::1", scope=2)
+    assert machine(link) == ["fe80::1%2"]
+    assert machine(link, adapter("eth1", "192.0.2.1")) == ["192.0.2.1"]
+    assert machine(LO, link, chosen=("lo",)) == ["127.0.0.1", "::1"]
+
+
 def test_many_addresses_are_cut_to_eight(machine: Callable[..., list[str]]) -> None:
     assert len(machine(adapter("eth0", *(f"192.0.2.{n}" for n in range(1, 40))))) == 8
 

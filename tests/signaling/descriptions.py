@@ -19,9 +19,7 @@ def description(*candidates: Candidate, role: str = "actpass") -> Description:
 
 
 def _usable(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and (
-        address.is_link_local or address.ipv4_mapped
-    ):
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         return False
     broadcast = str(address) == "255.255.255.255"
     return not (address.is_multicast or address.is_unspecified or broadcast)

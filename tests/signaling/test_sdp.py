@@ -84,7 +84,7 @@ def test_credentials_cannot_smuggle_lines_into_an_agent() -> None:
         "a=candidate:1 1 tcp 1 192.168.1.9 9 typ host tcptype active",
         "a=candidate:1 2 udp 1 192.168.1.9 9 typ host",
         "a=candidate:1 1 udp 1 0f1e.local 9 typ host",
-        "a=candidate:1 1 udp 1 fe80::1 9 typ host",
+        "a=candidate:1 1 udp 1 fe80::1%eth0 9 typ host",
         "a=candidate:1 1 udp 1 fd00::1%eth0 9 typ host",
         "a=candidate:1 1 udp 1 ::ffff:10.0.0.1 9 typ host",
         "a=candidate:1 1 udp 1 224.0.0.251 9 typ host",
