@@ -422,6 +422,7 @@ class Identity(_Event, frozen=True, kw_only=True, tag="identity"):
 class Status(_Event, frozen=True, kw_only=True, tag="status"):
     """The node in one row. `lan` says whether discovery on the network works; counts elsewhere.
 
+    `lan_ignored`: announcements there that were of no use, or hostile. `visible`: to neighbours.
     `joins`: those that wait for their inviter. `dht`: nodes that are known, absent where it is not
     used; `mailbox` likewise, `idle` while nobody is looked for there.
     """
@@ -438,6 +439,8 @@ class Status(_Event, frozen=True, kw_only=True, tag="status"):
     invites: int = 0
     entries: int = 0
     lan: bool = False
+    lan_ignored: int = 0
+    visible: bool = False
     joins: int = 0
     dht: int | None = None
     mailbox: Literal["connected", "idle", "away"] | None = None

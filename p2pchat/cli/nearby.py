@@ -126,7 +126,7 @@ async def knock_(
         if joined is not None and not no_chat and not out.json and sys.stdin.isatty():
             from p2pchat.cli.chat import chat
 
-            await chat(out, node.client, joined.room)
+            await chat(out, node.client, joined.room, bell=common.config().notify.bell)
         elif node.hosted and joined is not None:
             out.note("to stay reachable run: p2pchat up")
 

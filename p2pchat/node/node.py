@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from p2pchat.node.pursuits import Pursuits
     from p2pchat.node.shares import Shares
     from signaling.carriers import Carrier
+    from signaling.carriers.lan import LanCarrier
     from signaling.carriers.lan_lines import LanLines
     from signaling.carriers.lines import Lines
     from signaling.code import Code
@@ -182,7 +183,7 @@ class Node:
         self._following = asyncio.Lock()
         self.filling = Filling(database, rooms)
         self._online: _Online | None = None
-        self._lan = False
+        self._lan: LanCarrier | None = None
         self._lines: list[Lines] = []
         self._lan_lines: LanLines | None = None
         self._key = key
@@ -414,7 +415,7 @@ class Node:
         except OSError as error:
             _log.warning("discovery on the network is off: %s", error)
             return []
-        self._lan = True
+        self._lan = lan
         self._lines = [lan.lines]
         self._lan_lines = lan.lines
         return [lan]
@@ -1212,7 +1213,9 @@ class Node:
             rooms=len(list(self._rooms.all())),
             invites=self._online.invites.waiting if self._online else 0,
             entries=entries,
-            lan=self._lan,
+            lan=self._lan is not None,
+            lan_ignored=self._lan.ignored if self._lan else 0,
+            visible=self._online is not None and self._online.nearby.visible,
             joins=len(await self._database.read(pursued.kept)),
             dht=self._reached("dht"),
             mailbox=self._mailbox_state(),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 import zeroconf
-from zeroconf import IPVersion, ServiceStateChange, Zeroconf
+from zeroconf import IPVersion, ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from signaling.carriers.interfaces import (
@@ -256,23 +256,28 @@ class Discovery:
         if not answered:
             self.ignored["silent"] += 1
             raise OSError("no answer to the service query")
-        try:
-            nonce = bytes.fromhex((info.properties.get(b"n") or b"").decode("ascii"))
-        except ValueError:
-            nonce = b""
-        if info.properties.get(b"v") != b"1" or len(nonce) != 16 or not info.port:
+        neighbour = _read(info, binding.own)
+        if neighbour is None:
             self.ignored["malformed"] += 1
             raise ValueError("not one of ours")
-        said = list(dict.fromkeys(info.parsed_scoped_addresses(IPVersion.All)))
-        usable = [address for address in said if reachable(binding.own, address)]
-        if len(usable) < len(said):
+        if not neighbour.addresses:
             self.ignored["unreachable"] += 1
-        # On one network first: what lies behind a router may answer more slowly, or not at all.
-        near = sorted(
-            usable,
-            key=lambda one: not any(within(one, own) for own in binding.own),
-        )
-        return Neighbour(nonce, tuple(near[:_ADDRESSES_MAX]), info.port)
+        return neighbour
+
+
+def _read(info: ServiceInfo, own: Sequence[Interface]) -> Neighbour | None:
+    """What an instance says of itself, as far as it may be used; None: it is not one of ours."""
+    try:
+        nonce = bytes.fromhex((info.properties.get(b"n") or b"").decode("ascii"))
+    except ValueError:
+        return None
+    if info.properties.get(b"v") != b"1" or len(nonce) != 16 or not info.port:
+        return None
+    said = dict.fromkeys(info.parsed_scoped_addresses(IPVersion.All))
+    usable = [address for address in said if reachable(own, address)]
+    # On one network first: what lies behind a router may answer more slowly, or not at all.
+    near = sorted(usable, key=lambda one: not any(within(one, mine) for mine in own))
+    return Neighbour(nonce, tuple(near[:_ADDRESSES_MAX]), info.port)
 
 
 def _zeroconf(own: Sequence[Interface]) -> AsyncZeroconf:

@@ -115,6 +115,11 @@ class LanCarrier:
             finally:
                 await carrier._discovery.stop()
 
+    @property
+    def ignored(self) -> int:
+        """How much of what neighbours said was of no use."""
+        return self._discovery.ignored.total()
+
     def reach(self) -> Reach:
         return Reach(len(self._instances))
 

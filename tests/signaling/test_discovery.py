@@ -1,10 +1,15 @@
 import asyncio
 import os
+import socket
 import time
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
+from random import Random
 
 import pytest
 import zeroconf
+from hypothesis import given
+from hypothesis import strategies as st
+from zeroconf import ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 
 from signaling.carriers import discovery
@@ -13,6 +18,7 @@ from signaling.carriers.lan import LanCarrier
 from tests.signaling.neighbours import announced
 
 LOOPBACK = IPv4Interface("127.0.0.1/8")
+MDNS = ("224.0.0.251", 5_353)
 
 
 class Watcher:
@@ -199,6 +205,56 @@ async def test_a_machine_that_slept_looks_anew(monkeypatch: pytest.MonkeyPatch) 
             assert await watcher.found.get() != first
             for task in running:
                 task.cancel()
+
+
+ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
+
+
+@given(st.binary(max_size=400), st.lists(ADDRESSES, max_size=20), st.integers(0, 65_535))
+def test_no_record_makes_us_raise_or_leave_our_networks(
+    text: bytes, addresses: list[IPv4Address | IPv6Address], port: int
+) -> None:
+    own = [IPv4Interface("192.168.1.20/24"), IPv6Interface("fe80::1%3/64"), LOOPBACK]
+    good = b"\x03v=1\x22n=" + b"ab" * 16
+    for said in (text, good, good + text, text + good):
+        info = ServiceInfo(
+            discovery.SERVICE,
+            f"x.{discovery.SERVICE}",
+            port=port,
+            properties=said,
+            addresses=[address.packed for address in addresses],
+        )
+        neighbour = discovery._read(info, own)
+        assert (neighbour is not None) or said != good or port == 0
+        if neighbour is not None:
+            assert len(neighbour.nonce) == 16
+            assert len(neighbour.addresses) <= 8
+            assert all(
+                not ip_address(one).is_global and not ip_address(one).is_multicast
+                for one in neighbour.addresses
+            )
+
+
+async def test_rubbish_on_the_mdns_port_stops_nothing() -> None:
+    random = Random(7)
+    whole = bytes.fromhex(
+        "000084000000000100000000085f70327063686174045f746370056c6f63616c00000c00010000"
+        "1194000a0778787878787878c00c"
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        async with asyncio.timeout(20), Watcher() as watcher:
+            for n in range(300):
+                changed = bytearray(whole if n % 2 else random.randbytes(random.randrange(1_400)))
+                for _ in range(3):
+                    if changed:
+                        changed[random.randrange(len(changed))] = random.randrange(256)
+                sender.sendto(bytes(changed[: random.randrange(len(changed) + 1)]), MDNS)
+            async with announced(4_242, {"v": "1", "n": "ab" * 16}, label="honest"):
+                while await watcher.found.get() != f"honest.{discovery.SERVICE}":
+                    pass
+                neighbour = await watcher.discovery.resolve(f"honest.{discovery.SERVICE}")
+    assert neighbour.port == 4_242
 
 
 async def test_a_goodbye_from_a_stranger_is_nothing() -> None:
