@@ -8,7 +8,7 @@ is used, and what is wrong is counted: nothing it says makes us connect to the I
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -268,16 +268,24 @@ class Discovery:
 def _read(info: ServiceInfo, own: Sequence[Interface]) -> Neighbour | None:
     """What an instance says of itself, as far as it may be used; None: it is not one of ours."""
     try:
-        nonce = bytes.fromhex((info.properties.get(b"n") or b"").decode("ascii"))
+        nonce = _nonce(info.properties)
     except ValueError:
         return None
-    if info.properties.get(b"v") != b"1" or len(nonce) != 16 or not info.port:
+    if not info.port:
         return None
     said = dict.fromkeys(info.parsed_scoped_addresses(IPVersion.All))
     usable = [address for address in said if reachable(own, address)]
     # On one network first: what lies behind a router may answer more slowly, or not at all.
     near = sorted(usable, key=lambda one: not any(within(one, mine) for mine in own))
     return Neighbour(nonce, tuple(near[:_ADDRESSES_MAX]), info.port)
+
+
+def _nonce(properties: Mapping[bytes, bytes | None]) -> bytes:
+    """What a TXT record says. Raises ValueError if it is none of ours."""
+    nonce = bytes.fromhex((properties.get(b"n") or b"").decode("ascii"))
+    if properties.get(b"v") != b"1" or len(nonce) != 16:
+        raise ValueError("not one of ours")
+    return nonce
 
 
 def _zeroconf(own: Sequence[Interface]) -> AsyncZeroconf:
