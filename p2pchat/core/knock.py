@@ -43,7 +43,7 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
         """None for what nobody of ours says; names are as they may be shown."""
         try:
             said = msgspec.msgpack.decode(data, type=cls)
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         rooms = tuple(VisibleRoom(one.tag, tidy_name(one.name, "?")) for one in said.rooms)
         return cls(said.tag, tidy_name(said.name, "?"), said.person, rooms)
@@ -63,7 +63,7 @@ class Knock(msgspec.Struct, frozen=True, array_like=True):
         """None for what nobody of ours says; the name is as it may be shown."""
         try:
             said = msgspec.msgpack.decode(data, type=cls)
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         return cls(tidy_name(said.name, "?"), said.target)
 

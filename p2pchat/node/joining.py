@@ -255,17 +255,19 @@ class Joining:
 
     async def followed(self, group: Group) -> None:
         """Acts of membership came, or requests, or answers to them."""
-        if self._peers is None:
+        # Ours may be gone before this has ended.
+        peers = self._peers
+        if peers is None:
             return
         me = self._identity().person
         if me in group.members:
             await self._arrived(group)
         requests = await self.requests(group)
-        for session in list(self._peers.sessions()):
+        for session in list(peers.sessions()):
             await self._tell(session, group, requests)
         for request in requests:
             wanted = request.person in group.members and not _has_begun(group, request.person)
-            if wanted and me in group.members and self._peers.session(request.person) is None:
+            if wanted and me in group.members and peers.session(request.person) is None:
                 self._seek(request)
             elif not wanted:
                 self._stop(self._seeking, request.secret)

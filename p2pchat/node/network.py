@@ -22,7 +22,7 @@ from p2pchat.events import Finding
 from p2pchat.net import nat
 from p2pchat.node.dht import parse_bootstrap
 from signaling.carriers import Carrier
-from signaling.carriers.discovery import interfaces_of
+from signaling.carriers.interfaces import interfaces_of
 from signaling.carriers.lan import LanCarrier
 
 __all__ = ["Situation", "examine", "mailbox_finding"]

@@ -752,9 +752,7 @@ class Node:
         outcome = await self._let_in(session, deadline)
         if isinstance(outcome, events.Pending) and approval:
             tell(outcome)
-            # Whoever hosts says again that we wait, each time that something is new there.
-            while isinstance(outcome, events.Pending):
-                outcome = await self._let_in(session, deadline)
+            outcome = await self._let_in(session, deadline)
         return outcome
 
     def _arrived(self, session: "Session", invite: "Invite") -> None:

@@ -6,14 +6,14 @@ tells nobody that the invite is here. Whether its maker is online, only a join c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, ip_address
+from ipaddress import ip_address
 
 from p2pchat.core.identity import id_text
 from p2pchat.core.invite import inviter_mailbox, inviter_name, leads_into_room
 from p2pchat.events import Finding
 from p2pchat.node.invites import mapped
 from p2pchat.node.network import Situation, mailbox_finding
-from signaling.carriers.discovery import interfaces_of
+from signaling.carriers.interfaces import Interface, interfaces_of
 from signaling.invite import EXPIRY_TOLERANCE_S, Invite
 from signaling.sdp import Candidate
 
@@ -130,7 +130,7 @@ _SAME_NETWORK = "on a network that this machine is on"
 _OTHER_NETWORK = "on a private network that this machine is not on"
 
 
-def _kind(candidate: Candidate, own: Sequence[IPv4Interface]) -> str:
+def _kind(candidate: Candidate, own: Sequence[Interface]) -> str:
     address = ip_address(candidate.address)
     if address.is_loopback:
         return _THIS_MACHINE

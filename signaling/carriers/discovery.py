@@ -69,7 +69,7 @@ class _Binding:
 
 
 class Discovery:
-    """Announces this node, and tells of others by name: `found`, `lost`.
+    """Announces this node, and tells of others by name: `found`, `lost`; of us: `moved`.
 
     `start`, then run `watch` and `advertise` as tasks; at the end `stop`. `connected` is called
     with each connection to the port announced.
@@ -84,6 +84,7 @@ class Discovery:
         connected: Connected,
         found: Callable[[str], None],
         lost: Callable[[str], None],
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._names = names
         self._random = random
@@ -91,6 +92,7 @@ class Discovery:
         self._connected = connected
         self._found = found
         self._lost = lost
+        self._told = moved
         self._binding = _Binding(interfaces_of(names))
         self._known: dict[str, bool] = {}
         """name -> whether it shares a secret with us; the oldest first"""
@@ -170,6 +172,7 @@ class Discovery:
                 # What is there now was tried; the next change is worth another try.
                 self._binding = _Binding(own)
             self._moved.set()
+            self._told()
 
     def _cached(self) -> int:
         running = self._binding.zeroconf

@@ -22,10 +22,11 @@ from p2pchat.core.group import Group
 from p2pchat.core.handshake import Handshake, Terms
 from p2pchat.core.identity import Certificate, Identity
 from p2pchat.core.invite import app_bytes, inviter_name
+from p2pchat.core.knock import Knock, Listing, VisibleRoom
 from p2pchat.core.machine import Send
 from p2pchat.files.magnet import Magnet
 from p2pchat.net.stun import _mapped_address
-from signaling import announce, blob, mailbox, sdp
+from signaling import announce, blob, knocking, mailbox, sdp
 from signaling.carriers.dhtitem import Content, ItemKeys, Kind, open_item, seal_item
 from signaling.carriers.discovery import _nonce
 from signaling.code import Code
@@ -142,6 +143,12 @@ def _pairing(data: bytes) -> None:
         list(end.outputs())
 
 
+def _knocking(data: bytes) -> None:
+    for end in (knocking.Guest(random_from(1)), knocking.Host(b"Ann", random_from(2))):
+        end.receive(data)
+        list(end.outputs())
+
+
 def _txt(data: bytes) -> object:
     info = AsyncServiceInfo("_p2pchat._tcp.local.", "x._p2pchat._tcp.local.", properties=data)
     return _nonce(info.properties)
@@ -212,6 +219,12 @@ PARSERS: Mapping[str, Parser] = {
         (Exchange("a", b"s", b"", random_from(2)).message,),
     ),
     "pairing": Parser(_pairing, (b"\1\1" + Exchange("a", b"s", b"", random_from(2)).message,)),
+    "knocking": Parser(_knocking, (b"\1\1" + bytes(32), b"\1\2" + bytes(31) + b"\1")),
+    "listing": Parser(
+        Listing.decode,
+        (Listing(bytes(8), "Ann", person=True, rooms=(VisibleRoom(bytes(8), "crew"),)).encode(),),
+    ),
+    "knock": Parser(Knock.decode, (Knock("Bob", bytes(8)).encode(),)),
     "tracker": Parser(announce.parse, (_ANNOUNCE,)),
     "handshake": Parser(lambda data: _handshake(0, data), (_hello(),)),
     "handshake-mac": Parser(lambda data: _handshake(1, data), (wire.encode((2, bytes(32))),)),

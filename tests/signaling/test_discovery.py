@@ -27,6 +27,7 @@ class Watcher:
     def __init__(self) -> None:
         self.found: asyncio.Queue[str] = asyncio.Queue()
         self.lost: asyncio.Queue[str] = asyncio.Queue()
+        self.moved = asyncio.Event()
         self.discovery = Discovery(
             ["lo"],
             os.urandom,
@@ -34,6 +35,7 @@ class Watcher:
             connected=lambda _reader, writer: writer.close(),
             found=self.found.put_nowait,
             lost=self.lost.put_nowait,
+            moved=self.moved.set,
         )
 
     async def __aenter__(self) -> "Watcher":
@@ -203,6 +205,7 @@ async def test_a_machine_that_slept_looks_anew(monkeypatch: pytest.MonkeyPatch) 
             asleep = 3_600.0
             assert await watcher.lost.get() == first
             assert await watcher.found.get() != first
+            assert sleeper.moved.is_set()
             for task in running:
                 task.cancel()
 
