@@ -113,6 +113,7 @@ class Sailor:
             codes=None,  # type: ignore[arg-type]
             shares=_Shares(),  # type: ignore[arg-type]
             mesh=mesh,
+            nearby=None,  # type: ignore[arg-type]
             introductions=introductions,
             tasks=tasks,
         )
