@@ -1,6 +1,11 @@
+import hashlib
 import os
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,3 +148,29 @@ def test_a_frame_changed_on_its_way_is_noticed(data: st.DataObject) -> None:
     changed[place] ^= data.draw(st.integers(1, 255))
     guest.receive(bytes(changed))
     assert list(guest.outputs()) == [Broken()]
+
+
+def test_the_bytes_are_those_of_the_document() -> None:
+    # docs/protocol.md, 3b, written out again: what a second implementation would do.
+    def hkdf(key: bytes, info: bytes) -> bytes:
+        return HKDF(SHA256(), 32, None, info).derive(key)
+
+    context = b"p2pchat/1/knock"
+    private, other = (X25519PrivateKey.from_private_bytes(bytes((n,)) * 32) for n in (1, 2))
+    g, h = (key.public_key().public_bytes_raw() for key in (private, other))
+    guest, host = Guest(lambda _: b"\1" * 32), Host(LISTING, lambda _: b"\2" * 32)
+    wire = []
+    for one, to in ((guest, host), (host, guest), (guest, host), (host, guest)):
+        (frame,) = frames(one)
+        wire.append(frame)
+        to.receive(frame)
+    key = hkdf(private.exchange(other.public_key()), context + hashlib.sha256(g + h).digest())
+    sealed = AESGCM(hkdf(key, context + b"/seal\4")).encrypt(bytes(12), LISTING, context)
+    commitment = hashlib.sha256(context + b"/commitment" + g).digest()
+    assert wire == [
+        b"\1\1" + commitment,
+        b"\1\2" + h,
+        b"\1\3" + g,
+        b"\1\4" + sealed,
+    ]
+    assert guest.check == int.from_bytes(hkdf(key, context + b"/check")[:5], "big") >> 7
