@@ -37,7 +37,7 @@ _OWN_NAMES = 4
 _RESOLVE_MS = 3_000
 _NONCE_S = 3_600.0
 _WATCH_S = 1.0
-"""How often to see whether the machine has moved to another network: a quarter of a millisecond,
+"""How often to see whether the machine has moved to another network: less than a millisecond,
 and the same on every system."""
 _SLEPT_S = 5.0
 """By how much more than we waited for the clocks went on when the machine was asleep."""

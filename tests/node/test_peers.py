@@ -13,6 +13,9 @@ from p2pchat.node.node import Node
 from p2pchat.node.peers import contact_psk, contact_slot
 from tests.node.people import WAIT_S, friends, heard, meet, person
 
+_SLACK_S = 8.0
+"""For a machine under load."""
+
 
 async def _state(feed: object, state: str) -> events.Peer:
     async with asyncio.timeout(WAIT_S):
@@ -37,6 +40,21 @@ async def test_a_link_is_never_doubled(tmp_path: Path) -> None:
         room = await ann.room("Bob")
         message = await room.send("over the new link")
         assert [event async for event in room.delivered(message.id, timeout=WAIT_S)]
+
+
+async def test_contacts_on_one_network_find_each_other_again_within_seconds(
+    tmp_path: Path,
+) -> None:
+    async with person(tmp_path, "Ann", lan=True) as ann, person(tmp_path, "Bob", lan=True) as bob:
+        await bob.join((await ann.invite()).blob, timeout=WAIT_S)
+    for first, second in (("Ann", "Bob"), ("Bob", "Ann")):
+        # Whoever seeks: the one who was there, or the one who comes.
+        async with person(tmp_path, first, lan=True) as there:
+            with there.events() as feed:
+                begun = time.monotonic()
+                async with person(tmp_path, second, lan=True):
+                    await _state(feed, "connected")
+                    assert time.monotonic() - begun < 2 + _SLACK_S
 
 
 async def test_the_end_of_a_link_is_told_at_once(tmp_path: Path) -> None:
