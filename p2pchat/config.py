@@ -1,20 +1,25 @@
 """The settings in force, each with where it came from.
 
 Built once at the edge (file < environment < `--set`) and handed down as a value; nothing reads a
-global. Every key needs a reason why no default can be right for everybody.
+global. Every key needs a reason why no default can be right for everybody. With loopback as the one
+interface chosen, no address beyond this machine is in force, so none can be spoken to by mistake.
 """
 
 import os
 import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import force_setattr, replace
 
 from p2pchat.errors import Usage
 
 __all__ = [
+    "ROUTERS",
     "ApiConfig",
     "Config",
     "DhtConfig",
@@ -26,9 +31,26 @@ __all__ = [
     "NotifyConfig",
     "PrivacyConfig",
     "TrustConfig",
+    "is_here",
     "keys",
     "load",
 ]
+
+
+STUN = (
+    "stun:stun.nextcloud.com:443",
+    "stun:stun.cloudflare.com:3478",
+    "stun:stun.l.google.com:19302",
+)
+"""Run for anybody by three who have no more in common; one on port 443, which most firewalls let
+out. All are asked at once, and see our address, as any server would."""
+ROUTERS = (
+    "dht.libtorrent.org:25401",
+    "router.bittorrent.com:6881",
+    "dht.transmissionbt.com:6881",
+)
+"""Where BitTorrent's clients start from; needed once, as the nodes met are remembered."""
+_LOOPBACK_NAMES = frozenset({"lo", "lo0"})
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,9 +60,14 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class NetConfig(_Section, frozen=True, kw_only=True):
     """`stun`, `turn`: URLs, empty = none. `interfaces`: names, empty = all of them."""
 
-    stun: list[str] = []
+    stun: list[str] = msgspec.field(default_factory=lambda: list(STUN))
     turn: list[str] = []
     interfaces: list[str] = []
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all that we do has to stay on this machine."""
+        return bool(self.interfaces) and set(self.interfaces) <= _LOOPBACK_NAMES
 
 
 class LanConfig(_Section, frozen=True, kw_only=True):
@@ -58,7 +85,7 @@ class DhtConfig(_Section, frozen=True, kw_only=True):
     """`bootstrap`: host:port of the nodes to start from, empty = those of earlier runs alone."""
 
     enabled: bool = True
-    bootstrap: list[str] = []
+    bootstrap: list[str] = msgspec.field(default_factory=lambda: list(ROUTERS))
 
 
 class MailboxConfig(_Section, frozen=True, kw_only=True):
@@ -120,8 +147,32 @@ class Config(_Section, frozen=True, kw_only=True):
     privacy: PrivacyConfig = PrivacyConfig()
     notify: NotifyConfig = NotifyConfig()
     api: ApiConfig = ApiConfig()
-    # section.key -> "default", "file", "environment" or "--set"
+    # section.key -> "default", "file", "environment", "--set", or, of what it does not let out,
+    # "net.interfaces"
     sources: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """What `net.interfaces` confines to this machine knows no address beyond it."""
+        if not self.net.is_local:
+            return
+        stun = [url for url in self.net.stun if is_here(url)]
+        turn = [url for url in self.net.turn if is_here(url)]
+        bootstrap = [entry for entry in self.dht.bootstrap if is_here(entry)]
+        url = self.mailbox.url if is_here(self.mailbox.url) else ""
+        within = {
+            "net": replace(self.net, stun=stun, turn=turn),
+            "dht": replace(self.dht, bootstrap=bootstrap),
+            "mailbox": replace(self.mailbox, url=url),
+        }
+        changed = {
+            f"{section}.{key}": "net.interfaces"
+            for section, values in within.items()
+            for key in values.__struct_fields__
+            if getattr(values, key) != getattr(getattr(self, section), key)
+        }
+        for section, values in within.items():
+            force_setattr(self, section, values)
+        force_setattr(self, "sources", {**self.sources, **changed})
 
     def mailbox_address(self) -> str:
         """Where to connect to for `mailbox.url`, empty for nowhere. Raises `config-malformed`."""
@@ -149,6 +200,22 @@ class Config(_Section, frozen=True, kw_only=True):
 
 
 _SECTIONS = tuple(field for field in Config.__struct_fields__ if field != "sources")
+
+
+def is_here(address: str) -> bool:
+    """Whether a server's address, in any form that a setting takes, is surely on this machine.
+
+    No name but `localhost` is: to look up another one asks somebody else.
+    """
+    text = address.strip()
+    if "//" not in text:
+        scheme, colon, rest = text.partition(":")
+        text = "//" + (rest if colon and scheme in ("stun", "turn", "turns") else text)
+    try:
+        host = urlsplit(text).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def keys() -> dict[str, object]:

@@ -10,7 +10,6 @@ import contextlib
 import contextvars
 import hashlib
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any
@@ -47,6 +46,7 @@ __all__ = [
     "install",
     "interfaces",
     "keep_bindings",
+    "prefer_direct",
     "selected_pair",
     "stage",
 ]
@@ -67,6 +67,8 @@ _SACK_PACKETS = 2
 _SACK_S = 0.02
 """RFC 9260 6.2 has 200 ms, which is our least RTO: the sender would give up before. Not longer than
 a person's next key, since `drained` waits for it."""
+RELAY_AFTER_S = 1.2
+"""Direct checks are sent at 0, 0.5 and 1.5 s (RFC 8489 6.2.1), and the second one arrives."""
 _EXPORTER = b"EXPORTER-p2pchat-1"
 _SKIPPED = ("docker", "veth", "br-", "virbr")
 
@@ -305,30 +307,55 @@ def check_again(pc: RTCPeerConnection) -> None:
             connection.check_start_task(pair)
 
 
-async def keep_bindings(pc: RTCPeerConnection) -> None:
+def keep_bindings(pc: RTCPeerConnection) -> None:
     """Send one STUN request from each of our sockets, so that a NAT keeps their outer addresses.
 
-    The answers are not waited for: aioice drops responses to what it did not ask.
+    To the STUN server from those of host candidates, to the TURN server from those of relayed ones:
+    aioice itself is silent there for 500 s, after which a NAT gives the socket another address, and
+    the server takes us for a stranger (437). Answers are not waited for: aioice drops responses to
+    what it did not ask.
     """
     connection: Any = _dtls(pc).transport._connection
-    if connection.stun_server is None:
-        return
-    host, port = connection.stun_server
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, family=socket.AF_INET, type=socket.SOCK_DGRAM
-        )
-    except OSError as error:
-        _log.debug("STUN server not resolved", extra={"server": host, "why": str(error)})
-        return
     for protocol in list(connection._protocols):
         candidate = protocol.local_candidate
-        if candidate.type == "host" and ip_address(candidate.host).version == 4:
-            request = aioice.stun.Message(
-                message_method=aioice.stun.Method.BINDING,
-                message_class=aioice.stun.Class.REQUEST,
-            )
-            protocol.send_stun(request, found[0][4])
+        request = aioice.stun.Message(
+            message_method=aioice.stun.Method.BINDING,
+            message_class=aioice.stun.Class.REQUEST,
+        )
+        if candidate.type == "relay":
+            client = protocol.transport._TurnTransport__inner_protocol
+            if not client.transport.is_closing():
+                client._send(bytes(request))
+        elif connection.stun_server is not None and ip_address(candidate.host).version == 4:
+            # A literal address, since `servers` has looked the name up.
+            protocol.send_stun(request, connection.stun_server)
+
+
+def prefer_direct(pc: RTCPeerConnection) -> None:
+    """Hold relayed pairs back until direct ones have had their chance.
+
+    aioice nominates whatever succeeds first. Behind two NATs the first direct check of either side
+    is lost, as the other has not made its hole yet, and is sent again after 0.5 s; a pair over a
+    relay has succeeded by then, and all that follows would go the long way (RFC 8445 14.3 asks for
+    pacing, B.1 for patience).
+    """
+    connection: Any = _dtls(pc).transport._connection
+    check_start = connection.check_start
+    begun: float | None = None
+
+    async def patient(pair: Any) -> None:
+        nonlocal begun
+        loop = asyncio.get_running_loop()
+        begun = loop.time() if begun is None else begun
+        kinds = (pair.local_candidate.type, pair.remote_candidate.type)
+        wait_s = begun + RELAY_AFTER_S - loop.time()
+        if connection.ice_controlling and "relay" in kinds and wait_s > 0:
+            # Not waiting in aioice's sense: it would start the same pair again and no other.
+            connection.check_state(pair, aioice.ice.CandidatePair.State.IN_PROGRESS)
+            await asyncio.sleep(wait_s)
+        await check_start(pair)
+
+    connection.check_start = patient
 
 
 async def drained(pc: RTCPeerConnection, timeout_s: float) -> None:

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Literal
 
 from p2pchat.errors import Usage
-from p2pchat.net import aiortc_compat, stun
+from p2pchat.net import aiortc_compat
 from p2pchat.net.aiortc_compat import (
     RTCConfiguration,
     RTCDataChannel,
@@ -17,6 +17,7 @@ from p2pchat.net.aiortc_compat import (
     RTCSessionDescription,
 )
 from p2pchat.net.channel import Channel
+from p2pchat.net.servers import Relay, Servers
 from signaling import sdp
 from signaling.sdp import Description
 
@@ -45,21 +46,26 @@ class ConnectFailed(Exception):
 class Settings:
     """`stun`, `turn`: URLs (empty: none). `interfaces`: names (empty: all).
 
-    TURN: `turn:user:password@host:port`, only the first is used.
+    TURN: `turn:user:password@host:port`, the first that answers is used. `servers`: what is known
+    of them, for all connections with these settings.
     """
 
     stun: tuple[str, ...] = ()
     interfaces: tuple[str, ...] = ()
     turn: tuple[str, ...] = ()
+    servers: Servers = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "servers", Servers(self.stun, self.turn))
 
 
 class Transport:
     """Made by `offering` or `answering`; close it with `aclose`, whatever happened."""
 
-    def __init__(self, settings: Settings, stun_url: str | None) -> None:
+    def __init__(self, settings: Settings, stun_url: str | None, relay: Relay | None) -> None:
         aiortc_compat.install()
         self._settings = settings
-        self._pc = _connection(settings, stun_url)
+        self._pc = _connection(stun_url, relay)
         self._changed = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self.ended = False
@@ -67,19 +73,16 @@ class Transport:
         self.on_closed: Callable[[], None] | None = None
         # Negotiated, and with handlers before anything can arrive: messages sent right after an
         # in-band open are lost when a handler comes late (aiortc#1194).
-        try:
-            live = self._channel("live", LIVE)
-        except ValueError as error:  # the first channel makes aiortc read the URLs
-            raise _malformed(f"net.turn: {error}") from error
-        self.live = Channel(live, self._abuse, cut=False)
+        self.live = Channel(self._channel("live", LIVE), self._abuse, cut=False)
         self.bulk = Channel(self._channel("bulk", BULK), self._abuse, cut=True)
         aiortc_compat.guard(self._pc, (LIVE, BULK), self._abuse)
+        aiortc_compat.prefer_direct(self._pc)
         self._pc.on("connectionstatechange", self._on_state)
 
     @classmethod
     async def offering(cls, settings: Settings) -> "Transport":
         """A fresh offer, candidates gathered. Raises Usage on a malformed STUN or TURN URL."""
-        transport = cls(settings, await _live_stun(settings))
+        transport = cls(settings, *await _live(settings))
         try:
             await transport._describe(await transport._pc.createOffer())
         except BaseException:
@@ -90,7 +93,7 @@ class Transport:
     @classmethod
     async def answering(cls, settings: Settings, offer: Description) -> "Transport":
         """The answer to an offer. Raises ConnectFailed if the offer cannot be used."""
-        transport = cls(settings, await _live_stun(settings))
+        transport = cls(settings, *await _live(settings))
         try:
             await transport._accept(offer, "offer")
             await transport._describe(await transport._pc.createAnswer())
@@ -129,7 +132,7 @@ class Transport:
                 async with asyncio.timeout(_KEEP_ALIVE_S):
                     await self._changed.wait()
             except TimeoutError:
-                await aiortc_compat.keep_bindings(self._pc)
+                aiortc_compat.keep_bindings(self._pc)
                 aiortc_compat.check_again(self._pc)
 
     @property
@@ -226,24 +229,26 @@ class Transport:
         return ConnectFailed(stage, _STAGES[stage])
 
 
-async def _live_stun(settings: Settings) -> str | None:
+async def _live(settings: Settings) -> tuple[str | None, Relay | None]:
     try:
-        found = await stun.first_alive(settings.stun)
-    except ValueError as error:
-        raise _malformed(str(error)) from error
-    if found is None and settings.stun:
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(settings.servers.stun())
+            relaying = tasks.create_task(settings.servers.turn())
+    except* ValueError as group:
+        raise _malformed(str(group.exceptions[0])) from group
+    stun_url, relay = asked.result(), relaying.result()
+    if stun_url is None and settings.stun:
         _log.info("no STUN server answered; going on without")
-    return None if found is None else found.url
+    if relay is None and settings.turn:
+        _log.info("no TURN server answered; going on without")
+    return stun_url, relay
 
 
-def _connection(settings: Settings, stun_url: str | None) -> RTCPeerConnection:
+def _connection(stun_url: str | None, relay: Relay | None) -> RTCPeerConnection:
     servers = [RTCIceServer(urls=stun_url)] if stun_url is not None else []
-    for url in settings.turn[:1]:
-        scheme, _, rest = url.partition(":")
-        credentials, _, place = rest.rpartition("@")
-        username, _, password = credentials.partition(":")
+    if relay is not None:
         servers.append(
-            RTCIceServer(urls=f"{scheme}:{place}", username=username, credential=password)
+            RTCIceServer(urls=relay.url, username=relay.username, credential=relay.password)
         )
     # Always a list: without one aiortc asks a server of Google's.
     return RTCPeerConnection(RTCConfiguration(iceServers=servers))

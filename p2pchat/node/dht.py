@@ -41,9 +41,7 @@ async def open_dht(
         yield []
         return
     interfaces = config.net.interfaces
-    files.join_dht(
-        listen_interfaces(interfaces), bootstrap, state, local=list(interfaces) == ["lo"]
-    )
+    files.join_dht(listen_interfaces(interfaces), bootstrap, state, local=config.net.is_local)
     async with DhtCarrier.open(files.dht, random=random, wall=wall) as carrier:
         yield [carrier]
 

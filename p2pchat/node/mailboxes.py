@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from p2pchat.config import NetConfig, is_here
 from p2pchat.core.identity import Random
 from p2pchat.store import meta
 from p2pchat.store.database import Connection
@@ -37,6 +38,7 @@ class Mailboxes:
     ) -> None:
         self.own = own
         self._interfaces = interfaces
+        self._confined = NetConfig(interfaces=list(interfaces)).is_local
         self._tasks = tasks
         self._random = random
         self._wall = wall
@@ -79,6 +81,9 @@ class Mailboxes:
             return None
         carrier = self._carriers.get(url)
         if carrier is None:
+            if self._confined and not is_here(url):
+                # An invite has named it; our own settings name none such.
+                return None
             try:
                 checked = mailbox_url(url)
             except ValueError:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from p2pchat.core.chain import Chains, ForkProof
@@ -351,6 +351,8 @@ class Peers:
         self._tasks = tasks
         self.carriers = carriers
         self.settings = settings
+        # Neighbours need no server to see each other, and a dead one would cost them time.
+        self._near = replace(settings, stun=(), turn=())
         self._random = random
         self._sessions: dict[bytes, list[Session]] = {}
         self._registrations: dict[bytes, list[Registration]] = {}
@@ -461,7 +463,7 @@ class Peers:
             async def offer() -> "_Offer | None":
                 if not wanted() or self._half_open >= _HALF_OPEN_MAX:
                     return None
-                transport = await Transport.offering(self.settings)
+                transport = await Transport.offering(self._settings_for(name))
                 # Some carriers bring the answer late.
                 self._tasks.create_task(transport.keep_alive())
                 return _Offer(self, transport, purpose(name))
@@ -490,12 +492,15 @@ class Peers:
         if self._half_open >= _HALF_OPEN_MAX:
             return None
         try:
-            transport = await Transport.answering(self.settings, offer)
+            transport = await Transport.answering(self._settings_for(purpose.via), offer)
         except ConnectFailed as failed:
             _log.info("offer not answered", extra={"why": str(failed)})
             return None
         self.begin(transport, purpose, _CONNECT_S + _DELAYS_S.get(purpose.via, 0.0))
         return transport.description
+
+    def _settings_for(self, via: str) -> Settings:
+        return self._near if via == "lan" else self.settings
 
     # -- links ---------------------------------------------------------------------------------
 

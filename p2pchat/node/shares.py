@@ -404,7 +404,7 @@ def open_files(config: Config) -> AbstractAsyncContextManager[FileSession]:
         _nothing,
         # libtorrent gathers candidates on every interface, so with loopback alone chosen its WebRTC
         # stays off.
-        rtc=config.net.interfaces != ["lo"],
+        rtc=not config.net.is_local,
         upload_rate=max(0, config.files.upload_rate),
     )
 

@@ -4,7 +4,7 @@ with own_dht() as bootstrap:    # ["127.0.0.10:40123", …], as dht.bootstrap wa
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import libtorrent as lt
@@ -43,20 +43,25 @@ def _settings(address: str) -> dict[str, object]:
 
 
 @contextmanager
-def own_dht(nodes: int = NODES) -> Iterator[list[str]]:
+def own_dht(nodes: int = NODES, addresses: Sequence[str] = ()) -> Iterator[list[str]]:
     """`host:port` of each; all of them know each other when this is entered."""
-    sessions = [lt.session(_settings(f"127.0.0.{10 + number}")) for number in range(nodes)]
-    ends = [
-        (f"127.0.0.{10 + number}", session.listen_port()) for number, session in enumerate(sessions)
-    ]
-    for session in sessions:
-        for end in ends:
-            session.add_dht_node(end)
+    places = addresses or [f"127.0.0.{10 + number}" for number in range(nodes)]
+    nodes = len(places)
+    sessions = [lt.session(_settings(f"[{place}]" if ":" in place else place)) for place in places]
+    ends = [(place, session.listen_port()) for place, session in zip(places, sessions, strict=True)]
     deadline = time.monotonic() + _SETTLE_S
-    while not all(_known(session) >= nodes - 1 for session in sessions):
+    # With a public address a node soon takes another id (BEP 42), and some forget the former one.
+    enough = nodes // 2 if addresses else nodes - 1
+    lonely = sessions
+    while lonely:
         assert time.monotonic() < deadline, "the nodes did not find each other"
+        for session in lonely:
+            for end in ends:
+                session.add_dht_node(end)
+        time.sleep(0.1)
+        lonely = [session for session in sessions if _known(session) < enough]
     try:
-        yield [f"{host}:{port}" for host, port in ends]
+        yield [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ends]
     finally:
         for session in sessions:
             session.pause()

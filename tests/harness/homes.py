@@ -13,7 +13,8 @@ from typing import Any
 __all__ = ["COMMAND", "LOOPBACK", "Home", "Outcome"]
 
 COMMAND = (sys.executable, "-m", "p2pchat.cli.main")
-LOOPBACK = ('net.interfaces=["lo"]', "net.stun=[]", "dht.enabled=false")
+_LOOPBACK = 'net.interfaces=["lo"]'
+LOOPBACK = (_LOOPBACK, "net.stun=[]", "dht.enabled=false")
 NO_CARRIER = ("lan.enabled=false", "dht.enabled=false")
 Row = dict[str, Any]
 
@@ -45,6 +46,8 @@ class Home:
     processes: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def command(self, *arguments: str, json: bool = True) -> list[str]:
+        # No test may speak to anybody: on loopback, or in a lab that nothing leads out of.
+        assert self.prefix or _LOOPBACK in self.settings, "this home would use the real network"
         options = ["--home", str(self.path), "--name", self.name]
         for setting in self.settings:
             options += ["--set", setting]

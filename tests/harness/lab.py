@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Host", "Lab", "lab_missing", "needs_lab"]
+__all__ = ["Host", "Lab", "lab_missing", "needs_lab", "prefix"]
 
 _COMMAND_S = 10
 _END_S = 5
@@ -93,7 +93,7 @@ class Lab:
     """`with Lab() as lab: alice = lab.host("alice")`. At its end all of it is gone."""
 
     def __init__(self) -> None:
-        self._prefix = f"p2plab-{os.getpid()}-{next(_numbers)}"
+        self._prefix = prefix()
         self._switch = f"{self._prefix}-switch"
         self._hosts: dict[str, Host] = {}
 
@@ -162,16 +162,22 @@ def lab_missing() -> str | None:
     return None
 
 
+def prefix() -> str:
+    """What the namespaces of one lab are called by."""
+    return f"p2plab-{os.getpid()}-{next(_numbers)}"
+
+
 def _switch_of(namespace: str) -> str:
     return namespace.rpartition("-")[0] + "-switch"
 
 
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     done = subprocess.run(
         ["ip", *arguments], check=False, capture_output=True, text=True, timeout=_COMMAND_S
     )
     if done.returncode:
         raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 _missing = lab_missing()

@@ -13,6 +13,7 @@ import pytest
 from p2pchat.errors import Usage
 from p2pchat.net import transport as transport_module
 from p2pchat.net.link import Link
+from p2pchat.net.servers import parse_relay
 from p2pchat.net.transport import ConnectFailed, Settings, Transport
 from signaling.sdp import Candidate
 
@@ -94,8 +95,8 @@ async def test_a_dead_stun_server_costs_half_a_second_and_is_left_out() -> None:
 
 
 async def test_a_turn_server_gets_its_credentials(loopback: Settings) -> None:
-    settings = replace(loopback, turn=("turn:me:pass:word@127.0.0.1:3479",))
-    connection = _connection(Transport(settings, None))
+    relay = parse_relay("turn:me:pass:word@127.0.0.1:3479")
+    connection = _connection(Transport(loopback, None, relay))
     assert connection.turn_server == ("127.0.0.1", 3479)
     assert (connection.turn_username, connection.turn_password) == ("me", "pass:word")
 

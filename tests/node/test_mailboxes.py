@@ -15,7 +15,8 @@ from signaling.server.app import Server, Settings
 from signaling.tasks import owned_tasks
 from tests.node.people import WAIT_S
 
-OWN = "wss://own.example/mailbox"
+OWN = "ws://127.0.0.1:1/own/mailbox"
+THEIRS = "ws://127.0.0.1:1/theirs/mailbox"
 ANN = b"a" * 32
 
 
@@ -29,12 +30,12 @@ async def test_ours_is_for_all_and_a_friends_for_the_friend(tmp_path: Path) -> N
         (own,) = mailboxes.always()
         assert own.name == "mailbox"
         assert mailboxes.named(OWN) == []
-        (named,) = mailboxes.named("wss://theirs.example/mailbox")
+        (named,) = mailboxes.named(THEIRS)
         assert named is not own
         database = await Database.open(tmp_path / "db", bytes(32))
 
         def remember(tx: Connection) -> None:
-            mailboxes.remember(tx, ANN, "wss://theirs.example/mailbox")
+            mailboxes.remember(tx, ANN, THEIRS)
 
         await database.write(remember)
         assert mailboxes.beside(ANN) == [named]
@@ -43,6 +44,13 @@ async def test_ours_is_for_all_and_a_friends_for_the_friend(tmp_path: Path) -> N
         await database.read(later.load)
         assert len(later.beside(ANN)) == 1
         await database.aclose()
+
+
+async def test_what_stays_on_this_machine_follows_no_invite_to_a_server_elsewhere() -> None:
+    async with owned_tasks() as tasks:
+        assert _mailboxes(tasks).named("wss://192.0.2.1/mailbox") == []
+        assert _mailboxes(tasks, "wss://192.0.2.1/mailbox").always() == []
+        assert _mailboxes(tasks).named(THEIRS)
 
 
 async def test_without_a_setting_there_is_none() -> None:
