@@ -37,12 +37,16 @@ class Outcome:
 
 @dataclass
 class Home:
-    """One person's profile; `prefix` runs the command elsewhere (in a lab's host)."""
+    """One person's profile; `prefix` runs the command elsewhere (in a lab's host).
+
+    `program`: what to run as the command.
+    """
 
     name: str
     path: Path
     settings: Sequence[str] = LOOPBACK
     prefix: Sequence[str] = ()
+    program: Sequence[str] = COMMAND
     processes: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def command(self, *arguments: str, json: bool = True) -> list[str]:
@@ -51,7 +55,7 @@ class Home:
         options = ["--home", str(self.path), "--name", self.name]
         for setting in self.settings:
             options += ["--set", setting]
-        return [*self.prefix, *COMMAND, *options, *(["--json"] if json else []), *arguments]
+        return [*self.prefix, *self.program, *options, *(["--json"] if json else []), *arguments]
 
     def run(
         self,

@@ -196,7 +196,7 @@ class Internet:
         _ip("-n", namespace, "route", "replace", "2001:db8::/32", "dev", "eth0")
 
 
-def _in(namespace: str, *argv: str, text: str = "") -> None:
+def _in(namespace: str, *argv: str, text: str = "") -> str:
     done = subprocess.run(
         ["ip", "netns", "exec", namespace, *argv],
         check=False,
@@ -207,6 +207,7 @@ def _in(namespace: str, *argv: str, text: str = "") -> None:
     )
     if done.returncode:
         raise OSError(f"{' '.join(argv)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 @cache

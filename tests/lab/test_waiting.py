@@ -1,0 +1,134 @@
+"""What takes its time: replies pasted late, inviters who were away, members without a path."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.homes import Home, events
+from tests.harness.internet import needs_internet
+from tests.harness.lab import Host
+from tests.lab.matrix import Cell, Grid, opened
+
+_FORGETS_S, _KEEPS_S = 1, 0.4
+"""In place of 30 s and 15 s: 20 s of waiting here are 10 minutes in the world."""
+_WAITED_S = 20
+_PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def grid() -> Iterator[Grid]:
+    with opened(udp_s=_FORGETS_S) as made:
+        yield made
+
+
+def _keeping(home: Home, every_s: float) -> Home:
+    home.program = (
+        sys.executable,
+        "-c",
+        "from p2pchat.net import transport; from p2pchat.cli.main import main; "
+        f"transport._KEEP_ALIVE_S = {every_s}; main()",
+    )
+    return home
+
+
+def _pair(grid: Grid, cell: Cell, every_s: float) -> tuple[Home, Home]:
+    ann, bob = (
+        _keeping(grid.home(name, host, cell, []), every_s)
+        for name, host in zip(("Ann", "Bob"), grid.hosts[cell.network], strict=True)
+    )
+    return ann, bob
+
+
+def _pasted_late(ann: Home, bob: Home) -> int:
+    """The exit code of a join, long after the invite and long before the reply is pasted."""
+    inviting = ann.start("invite", "--no-chat")
+    blob = next(row["blob"] for row in events(inviting) if row["event"] == "invite")
+    time.sleep(_WAITED_S)
+    joining = bob.start("join", blob, "--no-chat", "--timeout", str(_WAITED_S))
+    reply = next(row["blob"] for row in events(joining) if row["event"] == "reply")
+    time.sleep(_WAITED_S / 4)
+    assert inviting.stdin is not None
+    inviting.stdin.write(reply + "\n")
+    inviting.stdin.flush()
+    return joining.wait(2 * _WAITED_S)
+
+
+def _end(*homes: Home) -> None:
+    for home in homes:
+        home.end()
+
+
+@needs_internet("turnserver")
+def test_a_paste_answered_long_after_nats_would_have_forgotten_connects(grid: Grid) -> None:
+    ann, bob = _pair(grid, Cell("two cones", "paste", "stun"), _KEEPS_S)
+    try:
+        assert _pasted_late(ann, bob) == 0
+    finally:
+        _end(ann, bob)
+
+
+@needs_internet("turnserver")
+@pytest.mark.parametrize(("every_s", "code"), [(_KEEPS_S, 0), (1_000.0, 5)])
+def test_relays_are_kept_for_a_late_paste_and_would_be_lost_otherwise(
+    grid: Grid, every_s: float, code: int
+) -> None:
+    ann, bob = _pair(grid, Cell("two symmetric", "paste", "turn"), every_s)
+    try:
+        assert _pasted_late(ann, bob) == code
+    finally:
+        _end(ann, bob)
+
+
+@needs_internet("turnserver")
+@pytest.mark.timeout(300)
+def test_one_paste_connects_over_the_dht_though_the_inviter_restarted(grid: Grid) -> None:
+    cell = Cell("one NAT", "dht", "stun")
+    bootstrap = grid.dht()
+    ann, bob = (
+        grid.home(name, host, cell, bootstrap)
+        for name, host in zip(("Ann", "Bob"), grid.hosts[cell.network], strict=True)
+    )
+    try:
+        ann.up()
+        blob = ann.run("invite", "--no-wait").found("invite")[0]["blob"]
+        ann.run("down")
+        ann.up()
+        joined = bob.run("join", blob, "--no-chat", "--timeout", "150", timeout=170)
+        assert joined.found("joined")
+        assert ann.run("peers").found("peer")[0]["via"] == "dht"
+    finally:
+        _end(ann, bob)
+
+
+@needs_internet("turnserver")
+@pytest.mark.timeout(300)
+def test_without_a_path_or_relay_entries_travel_through_a_common_member(grid: Grid) -> None:
+    """Ann and Bob are behind symmetric NATs; Cat has a public address, and met both."""
+    cell = Cell("two symmetric", "mailbox", "stun")
+    places: list[tuple[str, Host]] = [
+        ("Ann", grid.hosts["two symmetric"][0]),
+        ("Bob", grid.hosts["two symmetric"][1]),
+        ("Cat", grid.hosts["one NAT"][0]),
+    ]
+    mailbox = f"mailbox.url={grid.mailbox[0]}"
+    ann, bob, cat = (grid.home(name, host, cell, [], mailbox) for name, host in places)
+    try:
+        for home in (ann, bob, cat):
+            home.up()
+        ann.run("room", "create", "crew")
+        for host, guest in ((ann, cat), (cat, bob)):
+            blob = host.run("invite", "crew", "--no-wait").found("invite")[0]["blob"]
+            guest.run("join", blob, "--no-chat", "--timeout", "40")
+        ann.run("send", "crew", "can you see this?")
+        limit = time.monotonic() + _PATIENCE_S
+        while "can you see this?" not in bob.texts("crew"):
+            assert time.monotonic() < limit, "it did not arrive"
+            time.sleep(0.5)
+        linked = {
+            row["name"] for row in bob.run("peers").found("peer") if row["state"] == "connected"
+        }
+        assert linked == {"Cat"}
+    finally:
+        _end(ann, bob, cat)
