@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench check style types layers smoke lock clean
+.PHONY: help demo test bench lab check style types layers smoke lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,7 @@ help:
 	@echo "make demo   try it: three peers on this machine meet, chat, share a file"
 	@echo "make test   run all tests; ARGS='-k words' for some"
 	@echo "make bench  measure, each figure beside the raw library's"
+	@echo "make lab    as root: connect across all pairs of NATs, and print the table; ARGS='two cones'"
 	@echo "make check  what CI runs: style, types, layers, the built wheel, tests"
 	@echo "make lock   refresh the lock files; ARGS=--upgrade for newer versions"
 	@echo "make clean  remove .venv and build"
@@ -53,6 +54,9 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/bench/journal.py
 	$(BIN)/python tests/bench/convergence.py
 	$(BIN)/python tests/bench/signalling.py
+
+lab: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.lab $(ARGS)
 
 # Tests come last, so that the run ends with their count.
 check: style types layers smoke test

@@ -108,7 +108,9 @@ class Internet:
     def addresses(self, host: Host, version: int = 4) -> list[str]:
         """All public addresses of a host."""
         found = _ip("-n", host.namespace, f"-{version}", "-br", "address", "show", "dev", "eth0")
-        return [field.partition("/")[0] for field in found.split()[2:]]
+        return [
+            field.partition("/")[0] for field in found.split()[2:] if not field.startswith("fe80:")
+        ]
 
     def address6(self, host: Host) -> str:
         return self.addresses(host, 6)[0]
@@ -193,6 +195,8 @@ class Internet:
         """A public IPv6 address; every other is one hop away."""
         address = f"2001:db8:{number:x}::1/128"
         _ip("-n", namespace, "address", "add", address, "dev", "eth0", "nodad")
+        # Whoever forwards asks its neighbours from a link-local address alone.
+        _ip("-n", namespace, "address", "add", f"fe80::{number:x}/64", "dev", "eth0", "nodad")
         _ip("-n", namespace, "route", "replace", "2001:db8::/32", "dev", "eth0")
 
 

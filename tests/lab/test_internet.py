@@ -138,6 +138,20 @@ def test_with_ipv6_there_is_no_nat_and_only_answers_come_in(net: Internet) -> No
 
 
 @needs_internet()
+def test_with_ipv6_two_behind_firewalls_reach_each_other_once_both_have_sent(net: Internet) -> None:
+    walls = [net.router(name, "firewall") for name in ("home", "away")]
+    ann, bob = (net.behind(wall, f"at{wall.name}", v6=True) for wall in walls)
+    near, far = (_socket(host, host.address, 4000) for host in (ann, bob))
+    _send(near, bob.address, 4000)
+    _send(near, ann.address, 4000)
+    assert _heard(near) == f"{ann.address} 4000"  # so what it sent before is on its way
+    _send(far, ann.address, 4000)
+    assert _heard(near) == f"{bob.address} 4000"
+    _send(near, bob.address, 4000)
+    assert _heard(far) == f"{ann.address} 4000"
+
+
+@needs_internet()
 def test_two_homes_see_nothing_of_each_others_networks(net: Internet) -> None:
     ann = net.behind(net.router("home", "cone"), "ann")
     bob = net.behind(net.router("away", "cone"), "bob")

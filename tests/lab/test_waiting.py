@@ -14,6 +14,7 @@ from tests.lab.matrix import Cell, Grid, opened
 _FORGETS_S, _KEEPS_S = 1, 0.4
 """In place of 30 s and 15 s: 20 s of waiting here are 10 minutes in the world."""
 _WAITED_S = 20
+_JOIN_S = 45
 _PATIENCE_S = 60.0
 
 
@@ -27,8 +28,8 @@ def _keeping(home: Home, every_s: float) -> Home:
     home.program = (
         sys.executable,
         "-c",
-        "from p2pchat.net import transport; from p2pchat.cli.main import main; "
-        f"transport._KEEP_ALIVE_S = {every_s}; main()",
+        "from p2pchat.net import transport; from p2pchat.cli.main import run; "
+        f"transport._KEEP_ALIVE_S = {every_s}; run()",
     )
     return home
 
@@ -46,13 +47,13 @@ def _pasted_late(ann: Home, bob: Home) -> int:
     inviting = ann.start("invite", "--no-chat")
     blob = next(row["blob"] for row in events(inviting) if row["event"] == "invite")
     time.sleep(_WAITED_S)
-    joining = bob.start("join", blob, "--no-chat", "--timeout", str(_WAITED_S))
+    joining = bob.start("join", blob, "--no-chat", "--timeout", str(_JOIN_S))
     reply = next(row["blob"] for row in events(joining) if row["event"] == "reply")
     time.sleep(_WAITED_S / 4)
     assert inviting.stdin is not None
     inviting.stdin.write(reply + "\n")
     inviting.stdin.flush()
-    return joining.wait(2 * _WAITED_S)
+    return joining.wait(2 * _JOIN_S)
 
 
 def _end(*homes: Home) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import aioice.ice
 import aioice.stun
+import aioice.turn
 import aiortc.rtcsctptransport as sctp_module
 import ifaddr
 import pytest
@@ -418,3 +419,93 @@ async def test_random_packets_end_the_link_or_leave_it(pair: Pair) -> None:
         await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await far.aclose()
+
+
+# -- relays --------------------------------------------------------------------------------------
+
+
+def connected_by(connection: SimpleNamespace) -> Any:
+    """A peer connection, as far as ICE is asked of it."""
+    ice = SimpleNamespace(_connection=connection)
+    return SimpleNamespace(sctp=SimpleNamespace(transport=SimpleNamespace(transport=ice)))
+
+
+def test_aioice_has_the_relay_and_the_check_that_we_reach_for() -> None:
+    inside = inspect.getsource(aioice.turn.TurnTransport.__init__)
+    assert "self.__inner_protocol" in inside
+    for client in (aioice.turn.TurnClientUdpProtocol, aioice.turn.TurnClientTcpProtocol):
+        assert inspect.signature(client._send)
+    starting = inspect.getsource(aioice.ice.Connection.check_start_task)
+    assert "self.check_start(pair)" in starting
+    assert inspect.signature(aioice.ice.Connection.check_state)
+
+
+@pytest.mark.parametrize("controlling", [True, False])
+async def test_a_relayed_pair_waits_for_direct_ones_where_we_nominate(
+    monkeypatch: pytest.MonkeyPatch, *, controlling: bool
+) -> None:
+    monkeypatch.setattr(aiortc_compat, "RELAY_AFTER_S", 0.1)
+    checked: list[str] = []
+    states: list[str] = []
+
+    async def check_start(pair: Any) -> None:
+        checked.append(pair.name)
+
+    connection = SimpleNamespace(
+        check_start=check_start,
+        check_state=lambda pair, state: states.append(f"{pair.name} {state.name}"),
+        ice_controlling=controlling,
+    )
+    aiortc_compat.prefer_direct(connected_by(connection))
+
+    def pair(name: str, local: str, remote: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            name=name,
+            local_candidate=SimpleNamespace(type=local),
+            remote_candidate=SimpleNamespace(type=remote),
+        )
+
+    await asyncio.gather(
+        connection.check_start(pair("ours", "relay", "host")),
+        connection.check_start(pair("theirs", "host", "relay")),
+        connection.check_start(pair("direct", "host", "srflx")),
+    )
+    if controlling:
+        assert checked[0] == "direct"
+        assert sorted(checked) == ["direct", "ours", "theirs"]
+        # As if begun: a waiting pair would be the one that aioice starts next, again and again.
+        assert states == ["ours IN_PROGRESS", "theirs IN_PROGRESS"]
+    else:
+        assert checked == ["ours", "theirs", "direct"]
+
+
+def test_the_way_to_a_relay_is_kept_open_too() -> None:
+    sent: list[bytes] = []
+    asked: list[tuple[str, int]] = []
+
+    def protocol(kind: str, host: str, *, closing: bool = False) -> SimpleNamespace:
+        client = SimpleNamespace(
+            transport=SimpleNamespace(is_closing=lambda: closing), _send=sent.append
+        )
+        return SimpleNamespace(
+            local_candidate=SimpleNamespace(type=kind, host=host),
+            transport=SimpleNamespace(_TurnTransport__inner_protocol=client),
+            send_stun=lambda _message, place: asked.append(place),
+        )
+
+    connection = SimpleNamespace(
+        stun_server=("192.0.2.1", 3478),
+        _protocols=[
+            protocol("host", "192.168.1.2"),
+            protocol("host", "2001:db8::1"),
+            protocol("relay", "192.0.2.9"),
+            protocol("relay", "192.0.2.9", closing=True),
+        ],
+    )
+    aiortc_compat.keep_bindings(connected_by(connection))
+    assert asked == [("192.0.2.1", 3478)]
+    (request,) = sent
+    assert aioice.stun.parse_message(request).message_method == aioice.stun.Method.BINDING
+    connection.stun_server = None
+    aiortc_compat.keep_bindings(connected_by(connection))
+    assert (len(asked), len(sent)) == (1, 2)
