@@ -104,8 +104,9 @@ def test_one_paste_connects_over_the_dht_though_the_inviter_restarted(grid: Grid
         ann.run("down")
         ann.up()
         joined = bob.run("join", blob, "--no-chat", "--timeout", "150", timeout=170)
+        # Nobody pasted the reply back, so it was not that.
         assert joined.found("joined")
-        assert ann.run("peers").found("peer")[0]["via"] == "dht"
+        assert "dht" in {row.get("via") for row in joined.found("peer")}
     finally:
         for home in (ann, bob):
             home.end()
