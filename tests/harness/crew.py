@@ -110,6 +110,8 @@ class Sailor:
         node._online = _Online(
             peers=self.peers,  # type: ignore[arg-type]
             invites=None,  # type: ignore[arg-type]
+            pursuits=None,  # type: ignore[arg-type]
+            mailboxes=None,  # type: ignore[arg-type]
             codes=None,  # type: ignore[arg-type]
             shares=_Shares(),  # type: ignore[arg-type]
             mesh=mesh,
