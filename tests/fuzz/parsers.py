@@ -25,7 +25,7 @@ from p2pchat.core.invite import app_bytes, inviter_name
 from p2pchat.core.knock import Knock, Listing, VisibleRoom
 from p2pchat.core.machine import Send
 from p2pchat.files.magnet import Magnet
-from p2pchat.net.stun import _mapped_address
+from p2pchat.net.stun import mapped_address
 from signaling import announce, blob, knocking, mailbox, sdp
 from signaling.carriers.dhtitem import Content, ItemKeys, Kind, open_item, seal_item
 from signaling.carriers.discovery import _nonce
@@ -213,7 +213,7 @@ PARSERS: Mapping[str, Parser] = {
         (seal_item(_ITEM, Content(Kind.HERE, bytes(8)), os.urandom),),
     ),
     "txt": Parser(_txt, (b"\x03v=1\x22n=" + b"0" * 32,), (ValueError,)),
-    "stun": Parser(lambda data: _mapped_address(data, bytes(12)), (bytes(32),)),
+    "stun": Parser(lambda data: mapped_address(data, bytes(12)), (bytes(32),)),
     "pake": Parser(
         lambda data: Exchange("b", b"s", b"", random_from(1)).key(data),
         (Exchange("a", b"s", b"", random_from(2)).message,),
