@@ -47,7 +47,7 @@ demo: $(VENV)/.installed
 	$(BIN)/p2pchat demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/bench/first_light.py

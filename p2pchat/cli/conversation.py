@@ -270,8 +270,12 @@ class Conversation:
         except Error as error:
             if error.code not in ("request-unknown", "room-direct"):
                 raise
-            knock = KnockAnswerRequest(knock=name, accept=accept)
-            await self._show_all("knock-answers", knock)
+            try:
+                knock = KnockAnswerRequest(knock=name, accept=accept)
+                await self._show_all("knock-answers", knock)
+            except Error as other:
+                # Who knocks nowhere was meant to ask here.
+                raise error if other.code == "knock-unknown" else other from None
 
     async def _room(self, argument: str) -> None:
         words = argument.split(None, 1)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from p2pchat import errors
 from p2pchat.config import load
 from p2pchat.core.group import Group
 from p2pchat.core.handshake import Established, Proven
@@ -90,6 +91,14 @@ class _Shares:
     def left(self, session: Session) -> None: ...
 
 
+class _Nearby:
+    visible = False
+
+    def answer(self, reference: str, *, accept: bool) -> None:
+        del accept
+        raise errors.BadInput("knock-unknown", f"nobody named {reference} knocks", "wait")
+
+
 class Sailor:
     """One member: its node, and its ends of links by the other's name."""
 
@@ -110,12 +119,12 @@ class Sailor:
         node._online = _Online(
             peers=self.peers,  # type: ignore[arg-type]
             invites=None,  # type: ignore[arg-type]
-            pursuits=None,  # type: ignore[arg-type]
+            pursuits=SimpleNamespace(told=lambda _: None),  # type: ignore[arg-type]
             mailboxes=None,  # type: ignore[arg-type]
             codes=None,  # type: ignore[arg-type]
             shares=_Shares(),  # type: ignore[arg-type]
             mesh=mesh,
-            nearby=None,  # type: ignore[arg-type]
+            nearby=_Nearby(),  # type: ignore[arg-type]
             introductions=introductions,
             tasks=tasks,
         )

@@ -1,5 +1,7 @@
 """Several servers asked from one socket; every server here is a socket of ours on 127.0.0.x."""
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +75,11 @@ async def test_a_node_of_the_dht_is_known_by_its_answer() -> None:
         assert len(answers) == known
 
 
-async def test_without_a_socket_or_a_name_nobody_answers() -> None:
+async def test_without_a_socket_or_a_name_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert await ask([], "192.0.2.7", 1) == ([], 0)
     question = Question("x", "name.invalid", 1, b"?", lambda _: True)
     answers, port = await ask([question], HERE, 0.5)
