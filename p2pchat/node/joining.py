@@ -46,6 +46,8 @@ class Request:
     certificate: Certificate
     secret: bytes
     denied: bool
+    admitted: bool = False
+    """whether an admission came after it"""
 
     @property
     def person(self) -> bytes:
@@ -147,12 +149,12 @@ class Joining:
     # -- members -------------------------------------------------------------------------------
 
     async def requests(self, group: Group) -> list[Request]:
-        """The newest of each who asked, in the order of the room; `denied` ones too."""
+        """The newest of each who asked, in the order of the room; answered ones too."""
 
         def read(tx: Connection) -> tuple[list[Entry], list[Entry]]:
             room = group.room
             return (
-                journal.tail(tx, room, (REQUEST,), last=REQUESTS_MAX),
+                journal.tail(tx, room, (REQUEST, ADMIT), last=4 * REQUESTS_MAX),
                 journal.tail(tx, room, (DENIAL,), last=4 * REQUESTS_MAX),
             )
 
@@ -163,8 +165,14 @@ class Joining:
             if isinstance(body, DenialBody) and author is not None:
                 answered.add(body.request)
         found: dict[bytes, Request] = {}
+        old = len([entry for entry in asked if entry.header.kind == REQUEST]) - REQUESTS_MAX
         for entry in asked:
-            body = group.read(entry)
+            old -= entry.header.kind == REQUEST
+            body = group.read(entry) if old < 0 else None
+            if isinstance(body, Admit) and body.certificate.person in found:
+                # Whoever was let in and removed since has to ask anew.
+                person = body.certificate.person
+                found[person] = replace(found[person], admitted=True)
             if not isinstance(body, RequestBody) or len(body.secret) != 32:
                 continue
             if body.certificate.holds():
@@ -178,7 +186,7 @@ class Joining:
         return [
             one
             for one in await self.requests(group)
-            if not one.denied and one.person not in group.members
+            if not one.denied and not one.admitted and one.person not in group.members
         ]
 
     async def find(self, group: Group, reference: str) -> Request:
@@ -283,7 +291,7 @@ class Joining:
         for request in requests:
             if request.person == session.peer and request.denied:
                 await session.send(Denied(group.room))
-            elif request.person == session.peer:
+            elif request.person == session.peer and not request.admitted:
                 await session.send(Pending(group.room, name, request.secret))
 
     async def invited(self, session: "Session", frame: Welcome | Pending | Denied) -> None:

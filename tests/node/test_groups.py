@@ -115,6 +115,7 @@ async def test_whoever_comes_back_writes_on(tmp_path: Path) -> None:
         room = (await crew["ann"].room()).key
         await crew.until(lambda: crew["bob"].person not in crew["bob"].group(room).members)
         await crew["ann"].say("while bob was out")
+        assert not await (await crew["ann"].room()).requests()
         await crew.bring("ann", "bob", ask=True)
         await crew.asked("ann")
         joining = crew["bob"].node._joining
@@ -123,6 +124,14 @@ async def test_whoever_comes_back_writes_on(tmp_path: Path) -> None:
         assert isinstance(await joining.outcome(crew["ann"].person), events.Joined)
         await crew.settle()
         await crew["bob"].say("back")
+        await crew.settle()
+        await (await crew["ann"].room()).remove("bob")
+        # What he asked is answered, and lets nobody in by mistake.
+        assert not await (await crew["ann"].room()).requests()
+        await crew.until(lambda: crew["bob"].person not in crew["bob"].group(room).members)
+        await crew.bring("ann", "bob", ask=True)
+        await crew.asked("ann")
+        await (await crew["ann"].room()).approve("bob")
         await crew.settle()
         assert await crew["bob"].texts() == ["one", "while bob was out", "back"]
 
