@@ -158,7 +158,7 @@ class Config(_Section, frozen=True, kw_only=True):
         stun = [url for url in self.net.stun if is_here(url)]
         turn = [url for url in self.net.turn if is_here(url)]
         bootstrap = [entry for entry in self.dht.bootstrap if is_here(entry)]
-        url = self.mailbox.url if is_here(self.mailbox.url) else ""
+        url = self.mailbox.url if is_here(self.mailbox.url) or not self._has_mailbox() else ""
         within = {
             "net": replace(self.net, stun=stun, turn=turn),
             "dht": replace(self.dht, bootstrap=bootstrap),
@@ -173,6 +173,13 @@ class Config(_Section, frozen=True, kw_only=True):
         for section, values in within.items():
             force_setattr(self, section, values)
         force_setattr(self, "sources", {**self.sources, **changed})
+
+    def _has_mailbox(self) -> bool:
+        """Whether `mailbox.url` is an address: one that is none shall be told, not dropped."""
+        try:
+            return bool(self.mailbox_address())
+        except Usage:
+            return False
 
     def mailbox_address(self) -> str:
         """Where to connect to for `mailbox.url`, empty for nowhere. Raises `config-malformed`."""

@@ -23,7 +23,7 @@ __all__ = ["demo_"]
 
 _STEP_S = 30.0
 _FILE_BYTES = 50_000_000
-_APART = 10
+_APART = 5
 _SETTINGS = ('net.interfaces=["lo"]', "net.stun=[]", "dht.enabled=false", "lan.enabled=true")
 Row = dict[str, Any]
 
