@@ -8,12 +8,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from p2pchat import errors, events
-from p2pchat.node.node import Node
+
+if TYPE_CHECKING:
+    # Commands import this for its requests, and most of them need no node of their own.
+    from p2pchat.node.node import Node
 
 __all__ = [
     "ROUTES",
@@ -338,15 +341,15 @@ class UnshareRequest(_Request, frozen=True, kw_only=True):
 Stream = AsyncIterator[events.Event]
 
 
-async def identity(node: Node, _: Nothing) -> Stream:
+async def identity(node: "Node", _: Nothing) -> Stream:
     yield node.identity_row()
 
 
-async def rename(node: Node, request: NameRequest) -> Stream:
+async def rename(node: "Node", request: NameRequest) -> Stream:
     yield await node.rename(request.name)
 
 
-async def status(node: Node, _: Nothing) -> Stream:
+async def status(node: "Node", _: Nothing) -> Stream:
     yield await node.status()
     for row in node.sync_rows():
         yield row
@@ -354,22 +357,22 @@ async def status(node: Node, _: Nothing) -> Stream:
         yield waiting
 
 
-async def peers(node: Node, _: Nothing) -> Stream:
+async def peers(node: "Node", _: Nothing) -> Stream:
     for row in await node.peers():
         yield row
     for waiting in await node.waiting():
         yield waiting
 
 
-async def person(node: Node, request: PeerRequest) -> Stream:
+async def person(node: "Node", request: PeerRequest) -> Stream:
     yield node.people.row(node.people.find(request.peer))
 
 
-async def number(node: Node, request: PeerRequest) -> Stream:
+async def number(node: "Node", request: PeerRequest) -> Stream:
     yield await node.people.number(node.people.find(request.peer))
 
 
-async def verify(node: Node, request: VerifyRequest) -> Stream:
+async def verify(node: "Node", request: VerifyRequest) -> Stream:
     found = node.people.find(request.peer)
     if request.proof is not None:
         yield await node.people.check(found, request.proof)
@@ -380,31 +383,31 @@ async def verify(node: Node, request: VerifyRequest) -> Stream:
         yield await node.people.revoke(found)
 
 
-async def proof(node: Node, request: ProofRequest) -> Stream:
+async def proof(node: "Node", request: ProofRequest) -> Stream:
     yield node.people.proof(request.place)
 
 
-async def alias(node: Node, request: AliasRequest) -> Stream:
+async def alias(node: "Node", request: AliasRequest) -> Stream:
     yield await node.people.rename(node.people.find(request.peer), request.alias)
 
 
-async def block(node: Node, request: BlockRequest) -> Stream:
+async def block(node: "Node", request: BlockRequest) -> Stream:
     yield await node.block(node.people.find(request.peer), blocked=request.blocked)
 
 
-async def rooms(node: Node, _: Nothing) -> Stream:
+async def rooms(node: "Node", _: Nothing) -> Stream:
     for row in await node.rooms():
         yield row
     for waiting in await node.waiting():
         yield waiting
 
 
-async def cancel(node: Node, request: CancelRequest) -> Stream:
+async def cancel(node: "Node", request: CancelRequest) -> Stream:
     given_up = await node.cancel_join(request.join)
     yield events.Note(text=f"the join by the invite of {given_up.name} is given up")
 
 
-async def members(node: Node, request: RoomRequest) -> Stream:
+async def members(node: "Node", request: RoomRequest) -> Stream:
     room = await node.room(request.room)
     for row in await room.members():
         yield row
@@ -412,7 +415,7 @@ async def members(node: Node, request: RoomRequest) -> Stream:
         yield asking
 
 
-async def room(node: Node, request: RoomRequest) -> Stream:
+async def room(node: "Node", request: RoomRequest) -> Stream:
     found = await node.room(request.room)
     for row in await node.rooms():
         if row.room == found.id:
@@ -421,13 +424,13 @@ async def room(node: Node, request: RoomRequest) -> Stream:
         yield asking
 
 
-async def create(node: Node, request: NameRequest) -> Stream:
+async def create(node: "Node", request: NameRequest) -> Stream:
     made = await node.create_room(request.name)
     async for row in room(node, RoomRequest(room=made.id)):
         yield row
 
 
-async def leave(node: Node, request: RoomRequest) -> Stream:
+async def leave(node: "Node", request: RoomRequest) -> Stream:
     found = await node.room(request.room)
     await found.leave()
     yield events.Note(
@@ -436,39 +439,39 @@ async def leave(node: Node, request: RoomRequest) -> Stream:
     )
 
 
-async def forget(node: Node, request: RoomRequest) -> Stream:
+async def forget(node: "Node", request: RoomRequest) -> Stream:
     await node.forget(request.room)
     yield events.Note(text="nothing of the room is left here")
 
 
-async def set_setting(node: Node, request: SettingRequest) -> Stream:
+async def set_setting(node: "Node", request: SettingRequest) -> Stream:
     found = await node.room(request.room)
     await found.set(request.key, request.value)
     async for row in room(node, RoomRequest(room=found.id)):
         yield row
 
 
-async def approve(node: Node, request: MemberRequest) -> Stream:
+async def approve(node: "Node", request: MemberRequest) -> Stream:
     yield await (await node.room(request.room)).approve(request.peer)
 
 
-async def deny(node: Node, request: MemberRequest) -> Stream:
+async def deny(node: "Node", request: MemberRequest) -> Stream:
     denied = await (await node.room(request.room)).deny(request.peer)
     yield events.Note(text=f"{denied.name} was turned away")
 
 
-async def expel(node: Node, request: MemberRequest) -> Stream:
+async def expel(node: "Node", request: MemberRequest) -> Stream:
     found = await node.room(request.room)
     await found.remove(request.peer)
     for row in await found.members():
         yield row
 
 
-async def role(node: Node, request: RoleRequest) -> Stream:
+async def role(node: "Node", request: RoleRequest) -> Stream:
     yield await (await node.room(request.room)).set_role(request.peer, request.role)
 
 
-async def invite(node: Node, request: InviteRequest) -> Stream:
+async def invite(node: "Node", request: InviteRequest) -> Stream:
     if not 1 <= request.expires_s <= 365 * 86_400:
         raise errors.Usage("usage", "an invite lives from a second to a year", "try --expires 24h")
     with node.events() as feed:
@@ -486,16 +489,16 @@ async def invite(node: Node, request: InviteRequest) -> Stream:
             yield event
 
 
-async def withdraw(node: Node, request: WithdrawRequest) -> Stream:
+async def withdraw(node: "Node", request: WithdrawRequest) -> Stream:
     await node.withdraw(request.invite)
     yield events.Note(text="the invite is withdrawn")
 
 
-async def reply(node: Node, request: ReplyRequest) -> Stream:
+async def reply(node: "Node", request: ReplyRequest) -> Stream:
     yield await node.reply(request.blob)
 
 
-async def join(node: Node, request: JoinRequest) -> Stream:
+async def join(node: "Node", request: JoinRequest) -> Stream:
     told: asyncio.Queue[events.Event] = asyncio.Queue()
 
     async def run() -> events.Event:
@@ -512,7 +515,7 @@ async def join(node: Node, request: JoinRequest) -> Stream:
         yield event
 
 
-async def nearby(node: Node, request: NearbyRequest) -> Stream:
+async def nearby(node: "Node", request: NearbyRequest) -> Stream:
     if not 0 < request.timeout <= 60:
         raise errors.Usage("usage", "looking takes up to a minute", "try --timeout 3")
     found = node.online_parts.nearby
@@ -531,7 +534,7 @@ async def nearby(node: Node, request: NearbyRequest) -> Stream:
                 yield event
 
 
-async def knock(node: Node, request: KnockRequest) -> Stream:
+async def knock(node: "Node", request: KnockRequest) -> Stream:
     told: asyncio.Queue[events.Event] = asyncio.Queue()
 
     async def run() -> events.Event:
@@ -541,11 +544,11 @@ async def knock(node: Node, request: KnockRequest) -> Stream:
         yield event
 
 
-async def answer_knock(node: Node, request: KnockAnswerRequest) -> Stream:
+async def answer_knock(node: "Node", request: KnockAnswerRequest) -> Stream:
     yield node.answer_knock(request.knock, accept=request.accept)
 
 
-async def send(node: Node, request: SendRequest) -> Stream:
+async def send(node: "Node", request: SendRequest) -> Stream:
     room = await node.room(request.room)
     message = await room.send(
         request.text, reply_to=request.reply_to, lifetime_s=request.lifetime_s
@@ -556,34 +559,34 @@ async def send(node: Node, request: SendRequest) -> Stream:
             yield event
 
 
-async def edit(node: Node, request: EditRequest) -> Stream:
+async def edit(node: "Node", request: EditRequest) -> Stream:
     yield await (await node.room(request.room)).edit(request.id, request.text)
 
 
-async def delete(node: Node, request: MessageRequest) -> Stream:
+async def delete(node: "Node", request: MessageRequest) -> Stream:
     yield await (await node.room(request.room)).delete(request.id)
 
 
-async def react(node: Node, request: ReactRequest) -> Stream:
+async def react(node: "Node", request: ReactRequest) -> Stream:
     room = await node.room(request.room)
     yield await room.react(request.id, request.text, on=request.on)
 
 
-async def pin(node: Node, request: PinRequest) -> Stream:
+async def pin(node: "Node", request: PinRequest) -> Stream:
     yield await (await node.room(request.room)).pin(request.id, on=request.on)
 
 
-async def pins(node: Node, request: RoomRequest) -> Stream:
+async def pins(node: "Node", request: RoomRequest) -> Stream:
     for message in await (await node.room(request.room)).pins():
         yield message
 
 
-async def versions(node: Node, request: MessageRequest) -> Stream:
+async def versions(node: "Node", request: MessageRequest) -> Stream:
     for message in await (await node.room(request.room)).versions(request.id):
         yield message
 
 
-async def log(node: Node, request: LogRequest) -> Stream:
+async def log(node: "Node", request: LogRequest) -> Stream:
     room = await node.room(request.room)
     with node.events() as feed:
         shown: set[str] = set()
@@ -622,27 +625,27 @@ _IN_ROOM = (
 )
 
 
-async def read(node: Node, request: ReadRequest) -> Stream:
+async def read(node: "Node", request: ReadRequest) -> Stream:
     yield await (await node.room(request.room)).mark_read(request.upto)
 
 
-async def presence(node: Node, request: PresenceRequest) -> Stream:
+async def presence(node: "Node", request: PresenceRequest) -> Stream:
     yield node.presence.leave() if request.away else node.presence.active(wrote=request.wrote)
 
 
-async def typing(node: Node, request: TypingRequest) -> Stream:
+async def typing(node: "Node", request: TypingRequest) -> Stream:
     room = await node.room(request.room)
     yield node.presence.active()
     node.presence.write(room.key, typing=request.typing)
 
 
-async def export(node: Node, request: ExportRequest) -> Stream:
+async def export(node: "Node", request: ExportRequest) -> Stream:
     yield await node.export(
         _absolute(request.path), room=request.room, passphrase=request.passphrase
     )
 
 
-async def import_(node: Node, request: ImportRequest) -> Stream:
+async def import_(node: "Node", request: ImportRequest) -> Stream:
     def passphrase() -> str:
         if request.passphrase is None:
             raise errors.Usage(
@@ -655,7 +658,7 @@ async def import_(node: Node, request: ImportRequest) -> Stream:
     yield await node.import_(_absolute(request.path), passphrase=passphrase)
 
 
-async def doctor(node: Node, request: DoctorRequest) -> Stream:
+async def doctor(node: "Node", request: DoctorRequest) -> Stream:
     async for finding in node.doctor(request.blob):
         yield finding
 
@@ -667,42 +670,42 @@ def _absolute(text: str) -> Path:
     return path
 
 
-async def sync(node: Node, request: SyncRequest) -> Stream:
+async def sync(node: "Node", request: SyncRequest) -> Stream:
     async for event in node.sync(request.room, wait=request.wait, timeout=request.timeout):
         yield event
 
 
-async def share(node: Node, request: ShareRequest) -> Stream:
+async def share(node: "Node", request: ShareRequest) -> Stream:
     paths = [Path(path) for path in request.paths]
     if not paths or not all(path.is_absolute() for path in paths):
         raise errors.Usage("usage", "no absolute path to share", "name at least one file or folder")
     yield await node.share(paths, room=request.room)
 
 
-async def get(node: Node, request: GetRequest) -> Stream:
+async def get(node: "Node", request: GetRequest) -> Stream:
     dest = Path(request.dest) if request.dest is not None else None
     async for event in node.get(request.target, dest=dest, timeout=request.timeout):
         yield event
 
 
-async def files(node: Node, _: Nothing) -> Stream:
+async def files(node: "Node", _: Nothing) -> Stream:
     for row in await node.files():
         yield row
 
 
-async def unshare(node: Node, request: UnshareRequest) -> Stream:
+async def unshare(node: "Node", request: UnshareRequest) -> Stream:
     await node.unshare(request.share)
     yield events.Note(text="the share is gone from here; who has it may still pass it on")
 
 
-async def feed(node: Node, _: Nothing) -> Stream:
+async def feed(node: "Node", _: Nothing) -> Stream:
     with node.events() as subscription:
         yield events.Note(text=f"events from {events.rfc3339(time.time())} on")
         async for event in subscription:
             yield event
 
 
-ROUTES: dict[str, tuple[type[_Request], Callable[[Node, Any], Stream]]] = {
+ROUTES: dict[str, tuple[type[_Request], Callable[["Node", Any], Stream]]] = {
     "identity": (Nothing, identity),
     "name": (NameRequest, rename),
     "status": (Nothing, status),
