@@ -221,8 +221,14 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
 
     def sign(self, message: bytes) -> bytes:
         """The device key's signature, 64 bytes."""
-        return SigningKey(self.device_seed).sign(message).signature
+        return _signing_key(self.device_seed).sign(message).signature
 
     def sign_as_person(self, message: bytes) -> bytes:
         """The person key's signature, 64 bytes: for what holds for all of one's devices."""
         return SigningKey(self.person_seed).sign(message).signature
+
+
+@functools.lru_cache(4)
+def _signing_key(seed: bytes) -> SigningKey:
+    """Made once: that takes as long as to sign with it."""
+    return SigningKey(seed)
