@@ -123,11 +123,19 @@ class Trail:
                 )
             case "refused":
                 return "ask your friend what their p2pchat says, and for a new invite"
-            case "found" | "answered":
+            case "answered":
+                return (
+                    "try again; if that does not help, no direct way leads from network to "
+                    "network: name a relay (net.turn) at either end; p2pchat doctor tells more"
+                )
+            case "found":
                 return "their p2pchat seems to have just ended, or to be busy: try again"
+        pasted = ""
+        if self._pasting:
+            pasted = "if the reply was pasted, name a relay (net.turn) at either end; "
         return (
             "is your friend's p2pchat running, and waiting with the invite? "
-            "p2pchat doctor BLOB tells which ways there are"
+            f"{pasted}p2pchat doctor BLOB tells which ways there are"
         )
 
     def error(self, limit_s: float) -> Unreachable:

@@ -11,10 +11,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Result:
-    """`outcome`: direct, relayed or fails. `why`: what a failed join said."""
+    """`outcome`: direct, relayed or fails. `why`: what a failed join said.
+
+    `tried`: how far it says to have come, by carrier.
+    """
 
     outcome: str
     via: str
@@ -64,6 +67,7 @@ class Result:
     why: str
     hint: str
     seconds: float
+    tried: Mapping[str, str] = field(default_factory=dict)
 
 
 ALL = tuple(
@@ -214,8 +218,11 @@ def _followed(
 ) -> Result:
     """What became of a join."""
     last: dict[str, dict[str, Any]] = {}
+    tried: dict[str, str] = {}
     for row in events(joining):
         last[row["event"]] = row
+        if row["event"] == "attempt":
+            tried[row["via"]] = row["stage"]
         if row["event"] == "reply" and paste:
             assert inviting.stdin is not None
             inviting.stdin.write(row["blob"] + "\n")
@@ -226,7 +233,7 @@ def _followed(
         error = last.get("error", {})
         return Result(
             "fails", "", joining.wait(10), error.get("message", ""), error.get("hint", ""),
-            time.monotonic() - began,
+            time.monotonic() - began, tried,
         )  # fmt: skip
     peers = [row for row in events(inviting) if row["event"] == "peer" and row.get("path")]
     return Result(peers[-1]["path"], peers[-1]["via"], joining.wait(10), "", "", took_s)
