@@ -1,8 +1,8 @@
 """The chains of a room of many, whose members come and go (docs/protocol.md, 8: Rooms of many).
 
 Adds to `Chains` who may write up to where, by the acts of membership, and under which key. What a
-removal makes void is taken out again (`excess`), what a removal that is undone gives back is asked
-for again (`lacking`); the store does the moving.
+removal makes void is taken out again (`excess`), and comes back if the removal is undone; the store
+does the moving.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set

@@ -187,26 +187,25 @@ class Groups:
 
     async def acts_of(self, group: Group, person: bytes) -> list[SignedAct]:
         """All acts that `person` wrote, whether or not they count."""
-        found = await self._database.read(lambda tx: journal.acts(tx, group.room))
-        mine = [
-            one
-            for entry in found
-            if (certificate := group.certificates.get(entry.header.device)) is not None
-            and certificate.person == person
-            and (one := signed_act(entry, certificate))
-        ]
         others = await self.withheld_acts(group)
+        mine = await self._in_chains(group, lambda _, author: author == person)
         return mine + [one for one in others if one.certificate.person == person]
 
     async def removals_of(self, group: Group, person: bytes) -> list[SignedAct]:
         """The acts that remove `person`: what somebody removed is shown."""
         wanted = set(group.removals(person))
+        return await self._in_chains(group, lambda id_, _: id_ in wanted)
+
+    async def _in_chains(
+        self, group: Group, wanted: Callable[[bytes, bytes], bool]
+    ) -> list[SignedAct]:
+        """Acts that stand in chains here, by id and author."""
         found = await self._database.read(lambda tx: journal.acts(tx, group.room))
         return [
             one
             for entry in found
-            if entry.id in wanted
-            and (certificate := group.certificates.get(entry.header.device)) is not None
+            if (certificate := group.certificates.get(entry.header.device)) is not None
+            and wanted(entry.id, certificate.person)
             and (one := signed_act(entry, certificate))
         ]
 
