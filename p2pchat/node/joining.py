@@ -250,6 +250,10 @@ class Joining:
         for arrival in await self._database.read(table.arrivals):
             if arrival.certificate.person == session.peer:
                 await self._let_in(arrival)
+                group = self._groups.get(arrival.room)
+                if group is not None and session.peer in group.members:
+                    # Also to who was in before, and waits to hear what this invite came to.
+                    await session.send(Welcome(group.room, group.membership.setting("name")))
         for chains in list(self._rooms.all()):
             if isinstance(chains, Group):
                 await self._tell(session, chains, await self.requests(chains))

@@ -107,3 +107,16 @@ async def test_of_requests_without_end_the_newest_are_read(
             await ann._rooms.write(room, REQUEST, RequestBody(certificate, bytes(32)), ())
         requests = await ann._joining.requests(crew["ann"].group(room))
         assert [request.certificate.name for request in requests] == names[2:]
+
+
+async def test_a_member_who_comes_by_an_invite_again_is_told_that_it_is_in(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "bob") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "bob")
+        await crew["bob"].say("here I am")
+        await crew.settle()
+        await crew.bring("ann", "bob", ask=True)
+        joined = await crew["bob"].node._joining.outcome(crew["ann"].person)
+        assert isinstance(joined, events.Joined)
+        assert joined.kind == "group"
+        assert not await (await crew["ann"].room()).requests()
