@@ -21,7 +21,10 @@ _MARK_MS = 60_000
 
 @dataclass(slots=True)
 class Node:
-    """One entry as the order sees it. `causes`: ids of its predecessor and its `after`."""
+    """One entry as the order sees it. `causes`: ids of its predecessor and its `after`.
+
+    `high` is kept only where it is below `time`: else it bounds nothing.
+    """
 
     id: bytes
     time: int
@@ -97,7 +100,7 @@ class Timeline:
         earlier = self._fetch(list(causes))
         for node in earlier:
             times = [one.time for one in self._fetch(self._following(node.id))]
-            high = min(times, default=None)
+            high = min((time for time in times if time < node.time), default=None)
             if high != node.high:
                 node.high = high
                 self._changed[node.id] = node
@@ -134,7 +137,7 @@ class Timeline:
         return moved
 
     def _lower(self, node: Node, time: int) -> bool:
-        if node.high is not None and node.high <= time:
+        if time >= (node.time if node.high is None else node.high):
             return False
         node.high = time
         self._changed[node.id] = node

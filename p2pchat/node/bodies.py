@@ -41,6 +41,8 @@ class Filling:
 
         To be called when the two are level, or something came to be missing by acts.
         """
+        if room not in self._rooms.talk.lacks:
+            return
         wanted = await self._database.read(lambda tx: lacking.wanted(tx, room, link.asked))
         tag = link.tag(room)
         if wanted and tag is not None:

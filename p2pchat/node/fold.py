@@ -40,12 +40,16 @@ _WHAT = ("edited", "deleted", "reaction", "pinned")
 class Fold:
     """Brings entries of one room into what the store keeps of talk; lives in one transaction."""
 
-    def __init__(self, tx: Connection, chains: Chains, admins: Admins, now_ms: int) -> None:
+    def __init__(
+        self, tx: Connection, chains: Chains, admins: Admins, now_ms: int, lacks: set[bytes]
+    ) -> None:
+        """`lacks`: rooms with entries that came without their bodies; ours is added."""
         self._tx = tx
+        self._lacks = lacks
         self._chains = chains
         self._admins = admins
         self._now_ms = now_ms
-        self._fresh: dict[bytes, Entry] = {}
+        self._new: dict[bytes, Entry] = {}
         self._targets: set[bytes] = set()
         self._amendments: list[tuple[Entry, Amendment]] = []
         self.changes: list[tuple[Changed, Certificate]] = []
@@ -54,9 +58,16 @@ class Fold:
         """whether a message came that will disappear"""
 
     def take(
-        self, entries: Iterable[Entry], lives: Mapping[bytes, int] = MappingProxyType({})
+        self,
+        entries: Iterable[Entry],
+        lives: Mapping[bytes, int] = MappingProxyType({}),
+        *,
+        fresh: bool = False,
     ) -> None:
-        """Entries that are in the journal, and new. `lives`: lifetimes known, in seconds."""
+        """Entries that are in the journal, and new. `lives`: lifetimes known, in seconds.
+
+        `fresh`: written here just now, so that nothing can have named them.
+        """
         sealed: list[Entry] = []
         for entry in entries:
             kind = entry.header.kind
@@ -65,7 +76,8 @@ class Fold:
             if entry.body is not None and entry.header.epoch not in self._chains.epochs:
                 sealed.append(entry)
             elif kind == MESSAGE:
-                self._fresh[entry.id] = entry
+                if not fresh:
+                    self._new[entry.id] = entry
                 if entry.body is None:
                     self._targets.add(entry.id)
                 elif entry.id in lives:
@@ -143,7 +155,7 @@ class Fold:
     def _take_amendment(self, entry: Entry) -> None:
         kind, person = entry.header.kind, person_of(self._chains, entry)
         if entry.body is None:
-            lacking.add(self._tx, self._chains.room, entry.id)
+            self._lack(entry.id)
             return
         one = amendment(entry.id, person, kind, self._chains.read(entry))
         if one is None:
@@ -157,9 +169,9 @@ class Fold:
 
     def settle(self) -> None:
         """Carry out what all that was taken has come to."""
-        fresh, targets, said = self._fresh, self._targets, self._amendments
-        self._fresh, self._targets, self._amendments = {}, set(), []
-        ids = list(targets | fresh.keys())
+        new, targets, said = self._new, self._targets, self._amendments
+        self._new, self._targets, self._amendments = {}, set(), []
+        ids = list(targets | new.keys())
         if not ids and not said:
             return
         named = amendments.naming(self._tx, self._chains.room, ids)
@@ -167,14 +179,14 @@ class Fold:
         decided = {id_ for id_, some in named.items() if any(one.kind in _DECIDING for one in some)}
         touched = targets | decided | gone
         known = {one.target for _, one in said} | touched
-        here = {**amendments.entries(self._tx, list(known - fresh.keys())), **fresh}
+        here = {**amendments.entries(self._tx, list(known - new.keys())), **new}
         for id_ in sorted(touched):
             entry = here.get(id_)
             if entry is not None and self._is_message(entry):
                 self._settle(entry, named.get(id_, ()), gone=id_ in gone)
         for entry, one in said:
             target = here.get(one.target)
-            if target is not None and one.target not in fresh and self._is_message(target):
+            if target is not None and one.target not in new and self._is_message(target):
                 self._tell(entry, one, person_of(self._chains, target))
 
     def _is_message(self, entry: Entry) -> bool:
@@ -201,8 +213,12 @@ class Fold:
         else:
             for id_, one in amendments.entries(tx, [entry.id, *amended.edits]).items():
                 if one.body is None:
-                    lacking.add(tx, self._chains.room, id_)
+                    self._lack(id_)
         amendments.hide(tx, entry.id, hidden=not deleted and not kept)
+
+    def _lack(self, id_: bytes) -> None:
+        lacking.add(self._tx, self._chains.room, id_)
+        self._lacks.add(self._chains.room)
 
     def _tell(self, entry: Entry, one: Amendment, author: bytes) -> None:
         if one.kind == EDIT and not may_edit(one.person, author):

@@ -3,7 +3,7 @@
 Knows one transaction to read in; what it all means is `core.talk`'s to say.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass
 
 from p2pchat.core.bounds import TEXT_BYTES_MAX
@@ -44,12 +44,16 @@ class Reading:
 
 
 def readings(
-    tx: Connection, chains: Chains, entries: Iterable[Entry], admins: Admins
+    tx: Connection,
+    chains: Chains,
+    entries: Iterable[Entry],
+    admins: Admins,
+    fresh: Container[bytes] = (),
 ) -> dict[bytes, Reading]:
-    """How those of a room's entries read that are messages."""
+    """How those of a room's entries read that are messages; of `fresh` ones nothing was said."""
     messages = [entry for entry in entries if entry.header.kind == MESSAGE]
-    ids = [entry.id for entry in messages]
-    places = journal.places(tx, ids)
+    places = journal.places(tx, [entry.id for entry in messages])
+    ids = [entry.id for entry in messages if entry.id not in fresh]
     gone = amendments.dropped(tx, ids)
     # As a rule nothing was said of them.
     said = list(amendments.named(tx, chains.room, ids))

@@ -93,7 +93,10 @@ class Room:
             )
         answered = await self._rooms.find(self.key, reply_to) if reply_to is not None else None
         body = MessageBody(text, answered, lifetime_s or None)
-        return await self._shown(await self._node.write(self.key, MESSAGE, body))
+        entry = await self._node.write(self.key, MESSAGE, body)
+        # Nothing was said of it yet; when it disappears, the store knows.
+        shown = self._rooms.event(entry) if body.lifetime_s is None else None
+        return shown if isinstance(shown, events.Message) else await self._shown(entry)
 
     async def edit(self, message_id: str, text: str) -> events.Message:
         """Give one of our messages another text; answers it as it reads now.

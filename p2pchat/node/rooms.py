@@ -36,12 +36,13 @@ from p2pchat.core.reconcile import Append, Forked, Load
 from p2pchat.core.talk import may_delete, pinned
 from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.node import prologue
+from p2pchat.node.commits import Commits, Committed, Read, Run
 from p2pchat.node.fold import Fold
 from p2pchat.node.reading import Reading, message
 from p2pchat.node.recent import Recent
 from p2pchat.node.talk import Talk
 from p2pchat.node.words import Words
-from p2pchat.store import amendments, contacts, groups, journal, lacking, meta, rooms, search
+from p2pchat.store import amendments, groups, journal, lacking, meta, rooms, search
 from p2pchat.store.database import Connection, Database
 from p2pchat.text import printable
 
@@ -60,9 +61,6 @@ class Author:
     verified: bool | None = None
     clash: str | None = None
     blocked: bool = False
-
-
-_Read = list[tuple[Entry, Reading | None]]
 
 
 class Rooms:
@@ -100,6 +98,9 @@ class Rooms:
         """After how many seconds what we write in a room disappears; 0: it stays."""
         self.talk = Talk(database, self.get, wall, publish)
         self.words = Words(database, self.talk)
+        self._commits = Commits(
+            database, self.talk, self._is_heard, self._committed, self._load_room
+        )
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -207,7 +208,7 @@ class Rooms:
         lives: dict[bytes, int] = {}
         if isinstance(body, MessageBody) and body.lifetime_s is not None:
             lives[entries[-1].id] = body.lifetime_s
-        await self.append([Append(room, tuple(entries))], None, lives)
+        await self.append([Append(room, tuple(entries))], None, lives, fresh=True)
         self.recent.add(entries)
         return entries[-1]
 
@@ -284,63 +285,45 @@ class Rooms:
         appends: Sequence[Append],
         source: object,
         lives: Mapping[bytes, int] = MappingProxyType({}),
+        *,
+        fresh: bool = False,
     ) -> None:
-        """`lives`: lifetimes that are known, in seconds; of others `words` learns."""
-        epochs: list[tuple[bytes, bytes, bytes]] = []
-        for append in appends:
-            chains = self._rooms[append.room]
-            for entry in append.entries:
-                if entry.header.kind in (EPOCH, GRANT):
-                    epochs += [
-                        (append.room, epoch, chains.epochs[epoch])
-                        for epoch in self._opened_by(chains, entry)
-                    ]
+        """Put on disk what is in memory, and tell of it.
 
-        certificates = [
-            certificate
-            for append in appends
-            for entry in append.entries
-            if entry.header.kind == DEVICE
-            and isinstance(certificate := self._rooms[append.room].read(entry), Certificate)
-        ]
-        wanted = self.heard()
+        `lives`: lifetimes that are known, in seconds; of others `words` learns. `fresh`: written
+        here just now. Raises errors.Error; then memory is as the disk is.
+        """
+        await self._commits.add(
+            [self._run(one, source, lives, fresh=fresh) for one in appends if one.entries]
+        )
 
-        def write(tx: Connection) -> tuple[_Read, list[Fold]]:
-            read: _Read = []
-            folds: dict[bytes, tuple[Fold, list[Entry]]] = {}
-            for append in appends:
-                if append.room not in folds:
-                    folds[append.room] = self.talk.fold(tx, self._rooms[append.room]), []
-                fold, shown = folds[append.room]
-                fold.move(journal.insert(tx, append.entries))
-                fold.take(append.entries, lives)
-                shown += append.entries
-            for certificate in certificates:
-                contacts.renew(tx, certificate)
-            for room, epoch, key in epochs:
-                rooms.add_epoch(tx, room, epoch, key)
-                fold, shown = folds[room]
-                shown += fold.open(epoch)
-            for room, (fold, shown) in folds.items():
-                fold.settle()
-                if wanted:
-                    read += self._read(tx, self._rooms[room], shown)
-            return read, [fold for fold, _ in folds.values()]
+    def _run(
+        self, append: Append, source: object, lives: Mapping[bytes, int], *, fresh: bool
+    ) -> Run:
+        chains = self._rooms[append.room]
+        run = Run(chains, append.entries, source, fresh=fresh, lives=lives)
+        for entry in append.entries:
+            if entry.header.kind in (EPOCH, GRANT):
+                opened = self._opened_by(chains, entry)
+                run.keys = [*run.keys, *((epoch, chains.epochs[epoch]) for epoch in opened)]
+            elif entry.header.kind == DEVICE:
+                certificate = chains.read(entry)
+                if isinstance(certificate, Certificate):
+                    run.certificates = [*run.certificates, certificate]
+        return run
 
-        try:
-            # Once queued it will be committed, so what follows from that must not be cancelled off.
-            read, folds = await asyncio.shield(self._database.submit(write))
-        except errors.Error:
-            await self._reload({append.room for append in appends})
-            raise
+    def _is_heard(self) -> bool:
+        return self.heard()
+
+    def _committed(self, committed: Committed) -> None:
+        """What follows from entries being on disk."""
         self.words.note()
-        if any(fold.hurried for fold in folds):
+        if any(fold.hurried for fold in committed.folds):
             self.talk.sooner()
-        for append in appends:
+        for run in committed.runs:
             for listener in self.listeners:
-                listener(append.room, append.entries, source)
-        if wanted:
-            self._tell(read, folds)
+                listener(run.chains.room, run.entries, run.source)
+        self._tell(committed.read, committed.folds)
 
     def _opened_by(self, chains: Chains, entry: Entry) -> Sequence[bytes]:
         ours = entry.header.device == self.identity().device
@@ -349,7 +332,7 @@ class Rooms:
             return [entry.header.epoch]
         return chains.open_epochs(entry, self.identity())
 
-    def _tell(self, read: _Read, folds: Iterable[Fold]) -> None:
+    def _tell(self, read: Read, folds: Iterable[Fold]) -> None:
         """Publish what came, and what it has changed."""
         for event in self._events(read):
             self._publish(event)
@@ -365,7 +348,7 @@ class Rooms:
         """Put bodies that entries of a room lack in their places, where they are the right ones."""
         chains = self._rooms[room]
 
-        def write(tx: Connection) -> tuple[_Read, Fold]:
+        def write(tx: Connection) -> tuple[Read, Fold]:
             fold = self.talk.fold(tx, chains)
             found = [lacking.fill(tx, room, id_, body) for id_, body in bodies.items()]
             filled = [entry for entry in found if entry is not None]
@@ -374,15 +357,6 @@ class Rooms:
 
         read, fold = await self._database.write(write)
         self._tell(read, [fold])
-
-    async def _reload(self, wanted: set[bytes]) -> None:
-        def read(tx: Connection) -> dict[bytes, Chains]:
-            return {room: self._load_room(tx, room) for room in wanted}
-
-        # By the writer, behind what is queued: a reader would not see that yet.
-        for room, chains in (await self._database.write(read)).items():
-            # In its place: links hold the same Chains, and must not tell of what is on no disk.
-            vars(self._rooms[room]).update(vars(chains))
 
     async def keep_fork(self, fact: Forked) -> ForkProof | None:
         """Put the proof of a fork on disk, our half added where it lacks; None if that is gone."""
@@ -465,12 +439,12 @@ class Rooms:
                 )
         return None
 
-    def _read(self, tx: Connection, chains: Chains, entries: Sequence[Entry]) -> _Read:
+    def _read(self, tx: Connection, chains: Chains, entries: Sequence[Entry]) -> Read:
         """These entries of a room, and what became of them."""
         found = self.talk.readings(tx, chains, entries)
         return [(entry, found.get(entry.id)) for entry in entries]
 
-    def _events(self, read: _Read) -> list[Message | Share]:
+    def _events(self, read: Read) -> list[Message | Share]:
         # Not within the transaction: how people are shown is the loop's.
         return [event for one in read if (event := self.event(*one)) is not None]
 
@@ -500,7 +474,7 @@ class Rooms:
             if self.shown_as(certificate).blocked
         ]
 
-        def read(tx: Connection) -> _Read:
+        def read(tx: Connection) -> Read:
             if words is None:
                 found = journal.tail(tx, room, kinds, last=last, since_s=since_s, hidden=hidden)
             else:
@@ -517,7 +491,7 @@ class Rooms:
         """A room's pinned messages, the one pinned last first."""
         chains = self._rooms[room]
 
-        def read(tx: Connection) -> _Read:
+        def read(tx: Connection) -> Read:
             ids = pinned(amendments.pins(tx, room))
             entries = amendments.entries(tx, ids)
             return self._read(tx, chains, [entries[id_] for id_ in ids if id_ in entries])

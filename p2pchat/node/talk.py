@@ -6,7 +6,7 @@ What new entries do is `node.fold`'s, and how a message reads `node.reading`'s.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from p2pchat.errors import Error
 from p2pchat.events import Changed, Event
 from p2pchat.node.fold import TALK, Fold
 from p2pchat.node.reading import Admins, Reading, readings
-from p2pchat.store import amendments, expiring, journal, meta
+from p2pchat.store import amendments, expiring, journal, lacking, meta
 from p2pchat.store.database import Connection, Database
 
 __all__ = ["Talk", "nobody"]
@@ -49,6 +49,8 @@ class Talk:
         self._publish = publish
         self._sooner = asyncio.Event()
         self.admins: Admins = nobody
+        self.lacks: set[bytes] = set()
+        """Rooms with messages that may lack a body; all others lack none."""
 
     def now_ms(self) -> int:
         """Unix milliseconds by our clock."""
@@ -56,13 +58,17 @@ class Talk:
 
     def fold(self, tx: Connection, chains: Chains) -> Fold:
         """For new entries of a room; to be settled within the same transaction."""
-        return Fold(tx, chains, self.admins, self.now_ms())
+        return Fold(tx, chains, self.admins, self.now_ms(), self.lacks)
 
     def readings(
-        self, tx: Connection, chains: Chains, entries: Iterable[Entry]
+        self,
+        tx: Connection,
+        chains: Chains,
+        entries: Iterable[Entry],
+        fresh: Container[bytes] = (),
     ) -> dict[bytes, Reading]:
-        """How these entries of a room read now."""
-        return readings(tx, chains, entries, self.admins)
+        """How these entries of a room read now; of `fresh` ones nothing was said yet."""
+        return readings(tx, chains, entries, self.admins, fresh)
 
     def edits(self, tx: Connection, room: bytes, entries: Sequence[Entry]) -> dict[bytes, Entry]:
         """Of which edit those of these messages have their text that have it of one."""
@@ -82,6 +88,7 @@ class Talk:
 
     async def start(self) -> None:
         """Before anything is read: take what was kept unread, and let go what is due."""
+        self.lacks |= await self._database.read(lacking.rooms)
         await self._refold()
         await self.sweep()
 
@@ -116,7 +123,7 @@ class Talk:
                 ids = [id_ for where, id_ in found if where == room]
                 chains = self._chains(room)
                 if chains is not None:
-                    Fold(tx, chains, self.admins, now_ms).expire(ids)
+                    Fold(tx, chains, self.admins, now_ms, self.lacks).expire(ids)
                 for id_ in ids:
                     expiring.forget(tx, id_)
             return found

@@ -63,15 +63,18 @@ class HeadRow:
     forked: int
 
 
-def insert(tx: Connection, entries: Sequence[Entry]) -> list[bytes]:
+def insert(tx: Connection, entries: Sequence[Entry], *, fresh: bool = False) -> list[bytes]:
     """Add entries of one chain that continue what is there, in their place of the order.
 
-    Answers the ids of others whose place may have moved. Raises Error `internal` if they do not
-    continue it: the caller's view of the chain is stale.
+    `fresh`: written just now, so that no entry can have named them. Answers the ids of others whose
+    place may have moved. Raises Error `internal` if they do not continue it: the caller's view of
+    the chain is stale.
     """
     # Before they are there: to move them in the index afterwards would cost as much again.
     new = {entry.id: timeline_node(entry) for entry in entries}
-    placed = {node.id: node for node in Timeline(Web(tx, new)).insert(new.values())}
+    placed = {
+        node.id: node for node in Timeline(Web(tx, new, named=not fresh)).insert(new.values())
+    }
     append(tx, entries, placed)
     moved = [node for id_, node in placed.items() if id_ not in new]
     place(tx, moved)
@@ -87,19 +90,16 @@ def append(
     Raises Error `internal` if they do not.
     """
     first, last = entries[0], entries[-1]
-    row = tx.execute(
-        "SELECT number, head_seq, head_id FROM chains WHERE chain = ?", (first.chain,)
-    ).fetchone()
-    seq, previous = (row[1], row[2]) if row else (-1, b"")
-    if first.header.seq != seq + 1 or first.header.prev != previous:
-        raise Error("internal", "the journal moved meanwhile", "run the command again")
     head = (last.header.seq, last.id, last.header.time)
-    if row:
-        number = row[0]
-        tx.execute(
-            "UPDATE chains SET head_seq = ?, head_id = ?, head_time = ? WHERE number = ?",
-            (*head, number),
-        )
+    continued = tx.execute(
+        "UPDATE chains SET head_seq = ?, head_id = ?, head_time = ?"
+        " WHERE chain = ? AND head_seq = ? AND head_id = ? RETURNING number",
+        (*head, first.chain, first.header.seq - 1, first.header.prev),
+    ).fetchone()
+    if continued is not None:
+        (number,) = continued
+    elif first.header.seq > 0 or _number(tx, first.chain) is not None:
+        raise Error("internal", "the journal moved meanwhile", "run the command again")
     else:
         number = tx.execute(
             "INSERT INTO chains (chain, room, device, head_seq, head_id, head_time)"
@@ -130,6 +130,11 @@ def append(
     named = [(cause, entry.id) for entry in entries for cause in entry.header.after]
     if named:
         tx.executemany("INSERT INTO causes (cause, follower) VALUES (?, ?)", named)
+
+
+def _number(tx: Connection, chain: bytes) -> int | None:
+    row = tx.execute("SELECT number FROM chains WHERE chain = ?", (chain,)).fetchone()
+    return row[0] if row else None
 
 
 def heads(tx: Connection, room: bytes) -> list[HeadRow]:
@@ -168,9 +173,11 @@ def count(tx: Connection, room: bytes | None = None) -> int:
 
 def places(tx: Connection, ids: Sequence[bytes]) -> dict[bytes, int]:
     """Where in the order those of `ids` stand that are here (`eff`)."""
-    found: dict[bytes, int] = {}
-    for start in range(0, len(ids), _TOGETHER):
-        part = ids[start : start + _TOGETHER]
+    memory: dict[bytes, Node] = tx.memory
+    found = {id_: memory[id_].eff for id_ in ids if id_ in memory}
+    missing = [id_ for id_ in ids if id_ not in found]
+    for start in range(0, len(missing), _TOGETHER):
+        part = missing[start : start + _TOGETHER]
         marks = ", ".join("?" * len(part))
         found.update(tx.execute(f"SELECT id, eff FROM entries WHERE id IN ({marks})", part))  # noqa: S608
     return found
@@ -351,11 +358,15 @@ def timeline_node(entry: Entry) -> Node:
 
 
 class Web:
-    """Entries on disk as the order's web (`core.timeline.Web`). `new` are not there yet."""
+    """Entries on disk as the order's web (`core.timeline.Web`).
 
-    def __init__(self, tx: Connection, new: Container[bytes] = ()) -> None:
+    `new` are not there yet; `named`: though what is there may name them.
+    """
+
+    def __init__(self, tx: Connection, new: Container[bytes] = (), *, named: bool = True) -> None:
         self._tx = tx
         self._new = new
+        self._named = named
 
     def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
         memory: dict[bytes, Node] = self._tx.memory
@@ -372,8 +383,9 @@ class Web:
 
     def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
         found: dict[bytes, list[bytes]] = {}
+        named = ids if self._named else [id_ for id_ in ids if id_ not in self._new]
         for cause, follower in self._in(
-            "SELECT cause, follower FROM causes WHERE cause IN ({})", ids
+            "SELECT cause, follower FROM causes WHERE cause IN ({})", named
         ):
             found.setdefault(cause, []).append(follower)
         # Those that are new end their chains.

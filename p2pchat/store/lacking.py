@@ -7,7 +7,7 @@ from p2pchat.core.entry import Entry, body_hash
 from p2pchat.store import amendments
 from p2pchat.store.database import Connection
 
-__all__ = ["add", "fill", "forget", "tried", "wanted"]
+__all__ = ["add", "fill", "forget", "rooms", "tried", "wanted"]
 
 
 def add(tx: Connection, room: bytes, id_: bytes) -> None:
@@ -18,6 +18,11 @@ def add(tx: Connection, room: bytes, id_: bytes) -> None:
 def forget(tx: Connection, id_: bytes) -> None:
     """It has come, or is deleted."""
     tx.execute("DELETE FROM lacking WHERE id = ?", (id_,))
+
+
+def rooms(tx: Connection) -> set[bytes]:
+    """Those that have any."""
+    return {row[0] for row in tx.execute("SELECT DISTINCT room FROM lacking")}
 
 
 def wanted(tx: Connection, room: bytes, asked: Collection[bytes]) -> list[bytes]:

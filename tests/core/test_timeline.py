@@ -79,6 +79,15 @@ def test_a_clock_ahead_is_pulled_back_by_a_reply() -> None:
     assert memory.kept[reply].eff == 501
 
 
+def test_what_comes_in_its_turn_touches_nothing_before_it() -> None:
+    memory = Memory()
+    first, second = Node(bytes(32), 1_000, ()), Node(bytes([1]) * 32, 1_001, (bytes(32),))
+    memory.insert([first])
+    assert [node.id for node in Timeline(memory).insert([second])] == [second.id]
+    memory.insert([Node(bytes([2]) * 32, 999, (bytes(32),))])
+    assert memory.kept[first.id].high == 999, "and what comes with an earlier time does"
+
+
 def test_a_clock_behind_cannot_go_before_what_it_had_seen() -> None:
     memory = Memory()
     memory.insert([Node(bytes(32), 1_000, ()), Node(bytes([1]) * 32, 5, (bytes(32),))])

@@ -1,0 +1,209 @@
+"""Puts entries on disk, in one transaction all that have gathered until the store's turn comes.
+
+Each statement costs about as much as the row that it writes, so entries of one chain that were
+written one after the other go in as one run, and leave as one. Nothing waits for that: whoever
+comes while the store is busy joins what is next. It knows the store and what an entry brings
+besides itself; what follows from a commit is its owner's.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+
+from p2pchat.core.chain import Chains
+from p2pchat.core.entry import Entry
+from p2pchat.core.identity import Certificate
+from p2pchat.node.fold import Fold
+from p2pchat.node.reading import Reading
+from p2pchat.node.talk import Talk
+from p2pchat.store import contacts, journal, rooms
+from p2pchat.store.database import Connection, Database
+
+__all__ = ["Commits", "Committed", "Read", "Run"]
+
+Read = list[tuple[Entry, Reading | None]]
+"""Entries, and what became of them."""
+_ENTRIES_MAX = 256
+"""In one transaction, beside what comes at once: few enough that none waits long."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Entries of one chain that follow each other, and what they bring."""
+
+    chains: Chains
+    entries: Sequence[Entry]
+    source: object = None
+    fresh: bool = False
+    """written here just now: nothing can have named them yet"""
+    keys: Sequence[tuple[bytes, bytes]] = ()
+    """epochs and their keys"""
+    certificates: Sequence[Certificate] = ()
+    lives: Mapping[bytes, int] = field(default_factory=lambda: MappingProxyType({}))
+    """lifetimes that are known, in seconds"""
+
+    def takes(self, later: "Run") -> bool:
+        """Whether `later` is but more of the same."""
+        return (
+            self.chains is later.chains
+            and self.source is later.source
+            and self.fresh == later.fresh
+            and self.entries[-1].chain == later.entries[0].chain
+            and self.entries[-1].id == later.entries[0].header.prev
+        )
+
+    def joined(self, later: "Run") -> "Run":
+        return Run(
+            self.chains,
+            [*self.entries, *later.entries],
+            self.source,
+            self.fresh,
+            [*self.keys, *later.keys],
+            [*self.certificates, *later.certificates],
+            {**self.lives, **later.lives},
+        )
+
+
+@dataclass(slots=True)
+class Committed:
+    """What a transaction has put on disk."""
+
+    runs: Sequence[Run]
+    read: Read
+    """to be shown, where anybody looks on"""
+    folds: Sequence[Fold]
+
+
+class _Batch:
+    """One transaction. Gathers in the loop's thread until the writer's thread begins it."""
+
+    def __init__(self, talk: Talk, heard: Callable[[], bool]) -> None:
+        self._talk = talk
+        self._heard = heard
+        self._lock = threading.Lock()
+        self._begun = False
+        self.runs: list[Run] = []
+        self._size = 0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def add(self, runs: Sequence[Run]) -> bool:
+        """Whether they came in time."""
+        with self._lock:
+            if self._begun or self._size >= _ENTRIES_MAX:
+                return False
+            for run in runs:
+                self._size += len(run.entries)
+                if self.runs and self.runs[-1].takes(run):
+                    self.runs[-1] = self.runs[-1].joined(run)
+                else:
+                    self.runs.append(run)
+            return True
+
+    @property
+    def rooms(self) -> set[bytes]:
+        return {run.chains.room for run in self.runs}
+
+    def write(self, tx: Connection) -> Committed:
+        with self._lock:
+            self._begun = True
+        read: Read = []
+        folds: dict[bytes, tuple[Fold, Chains, list[Entry]]] = {}
+        fresh = {entry.id for run in self.runs if run.fresh for entry in run.entries}
+        for run in self.runs:
+            room = run.chains.room
+            if room not in folds:
+                folds[room] = self._talk.fold(tx, run.chains), run.chains, []
+            fold, _, shown = folds[room]
+            fold.move(journal.insert(tx, run.entries, fresh=run.fresh))
+            fold.take(run.entries, run.lives, fresh=run.fresh)
+            shown += run.entries
+            for certificate in run.certificates:
+                contacts.renew(tx, certificate)
+            for epoch, key in run.keys:
+                rooms.add_epoch(tx, room, epoch, key)
+                shown += fold.open(epoch)
+        wanted = self._heard()
+        for fold, chains, shown in folds.values():
+            fold.settle()
+            if wanted:
+                found = self._talk.readings(tx, chains, shown, fresh)
+                read += [(entry, found.get(entry.id)) for entry in shown]
+        return Committed(self.runs, read, [fold for fold, _, _ in folds.values()])
+
+
+class Commits:
+    """`follow` is called with what is on disk, in the order in which it came there, before anybody
+    who waits for that goes on. `load` reads a room anew: after a commit that failed, memory must
+    not hold what is on no disk.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        talk: Talk,
+        heard: Callable[[], bool],
+        follow: Callable[[Committed], None],
+        load: Callable[[Connection, bytes], Chains],
+    ) -> None:
+        self._database = database
+        self._talk = talk
+        self._heard = heard
+        self._follow = follow
+        self._load = load
+        self._gathering: _Batch | None = None
+
+    async def add(self, runs: Sequence[Run]) -> None:
+        """On disk, and what follows is done, when this returns; cancelled or not, it will be.
+
+        Raises errors.Error if none of it is.
+        """
+        if not runs:
+            return
+        batch = self._gathering
+        if batch is None or not batch.add(runs):
+            batch = _Batch(self._talk, self._heard)
+            batch.add(runs)
+            self._database.submit(batch.write).add_done_callback(partial(self._settle, batch))
+            self._gathering = batch
+        await asyncio.shield(batch.done)
+
+    def _settle(self, batch: _Batch, outcome: "asyncio.Future[Committed]") -> None:
+        failure = outcome.exception()
+        try:
+            if failure is None:
+                self._follow(outcome.result())
+            else:
+                rooms = batch.rooms
+                self._database.submit(partial(self._read_anew, rooms=rooms)).add_done_callback(
+                    partial(self._fail, batch, failure)
+                )
+        except BaseException as error:  # noqa: BLE001  (handed to whoever waits)
+            failure = failure or error
+            _end(batch.done, failure)
+        else:
+            if failure is None:
+                _end(batch.done, None)
+
+    def _read_anew(self, tx: Connection, rooms: Iterable[bytes]) -> dict[bytes, Chains]:
+        # By the writer, behind what is queued: a reader would not see that yet.
+        return {room: self._load(tx, room) for room in rooms}
+
+    def _fail(
+        self, batch: _Batch, failure: BaseException, anew: "asyncio.Future[dict[bytes, Chains]]"
+    ) -> None:
+        if anew.exception() is None:
+            for run in batch.runs:
+                # In its place: links hold the same Chains, and must not tell of what is on no disk.
+                vars(run.chains).update(vars(anew.result()[run.chains.room]))
+        _end(batch.done, failure)
+
+
+def _end(done: "asyncio.Future[None]", failure: BaseException | None) -> None:
+    if failure is None:
+        done.set_result(None)
+    else:
+        done.set_exception(failure)
+        done.exception()  # whoever waited may be gone, and then it is nobody's
