@@ -36,8 +36,8 @@ class Groups:
         self._database = database
         self._rooms = rooms
         self._random = random
-        self.changed: Callable[[Group, bool], None] = lambda group, contested: None
-        """Hears of rooms whose acts moved, and whether there are contested ones to show."""
+        self.listeners: list[Callable[[Group, bool], None]] = []
+        """Hear of rooms whose acts moved, and whether there are contested ones to show."""
         self._moderators: dict[bytes, frozenset[bytes]] = {}
         rooms.judge = self._judge
         rooms.talk.admins = self._may_moderate
@@ -110,7 +110,8 @@ class Groups:
                 raise
         kept = await self._database.read(lambda tx: withheld.acts(tx, room))
         group.loose = {entry.id for _, entry in kept}
-        self.changed(group, len(kept) > before)
+        for listener in list(self.listeners):
+            listener(group, len(kept) > before)
 
     def _cut(
         self, group: Group, tx: Connection, chain: bytes, limit: Limit, certificate: Certificate

@@ -5,11 +5,13 @@ is none any more, and hears what it has to say of that, and nothing else. Who be
 `core/membership.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from p2pchat.core.acts import Remove
+from p2pchat.core.bounds import MESH_LINKS
 from p2pchat.core.chain import Chains
+from p2pchat.core.entry import Entry
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity
 from p2pchat.core.reconcile import Contests, Declined
@@ -71,6 +73,20 @@ class Mesh:
     def groups(self) -> list[Group]:
         """All rooms of many."""
         return [chains for chains in self._rooms.all() if isinstance(chains, Group)]
+
+    def gossip(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
+        """Push new entries to some links (`rooms.Listener`); others learn by the next summary."""
+        chains = self._rooms.get(room)
+        if chains is None:
+            return
+        linked = [
+            session
+            for session in self._peers.sessions()
+            if session is not source and self.shares(chains, session.peer)
+        ]
+        # By the transcript: at random, and the same links for as long as they last.
+        for session in sorted(linked, key=lambda session: session.transcript)[:MESH_LINKS]:
+            session.push(room, entries)
 
     async def entered(self, session: "Session") -> None:
         """A link stands: show it the acts that its chains do not bring."""

@@ -23,7 +23,7 @@ from p2pchat.core.acts import (
     Setting,
     group_room,
 )
-from p2pchat.core.bounds import TOPIC_BYTES_MAX
+from p2pchat.core.bounds import LIFETIME_S_MAX, TOPIC_BYTES_MAX
 from p2pchat.core.entry import REQUEST, Entry, RequestBody
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity, Random, id_text
@@ -103,6 +103,12 @@ class Moderation:
                 if key not in ("name", "topic")
             },
         }
+
+    def timer_s(self, room: bytes) -> int:
+        """After how many seconds what is written there disappears; 0: the room does not say."""
+        group = self._groups.get(room)
+        timer = group.membership.setting("timer") if group is not None else "0"
+        return min(int(timer), LIFETIME_S_MAX) if timer.isdecimal() and len(timer) < 10 else 0
 
     # -- what anybody may ----------------------------------------------------------------------
 

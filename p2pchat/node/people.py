@@ -16,6 +16,7 @@ from p2pchat.core.chain import Chains
 from p2pchat.core.colour import colour
 from p2pchat.core.entry import DEVICE, Entry
 from p2pchat.core.group import Group
+from p2pchat.core.handshake import Proven
 from p2pchat.core.identity import Certificate, Identity, id_text
 from p2pchat.core.names import Claim, Rank, clashes, skeleton
 from p2pchat.core.safety import safety_number
@@ -92,9 +93,10 @@ class People:
     def contact(self, person: bytes) -> Contact | None:
         return self._contacts.get(person)
 
-    def admit(self, tx: Connection, certificate: Certificate, secret: bytes) -> None:
-        """Put somebody who came by an invite into the contacts."""
-        contacts.put(tx, certificate, secret, self._wall())
+    def admit(self, tx: Connection, proven: Proven) -> None:
+        """Put somebody who came by an invite into the contacts, and make the room of us two."""
+        contacts.put(tx, proven.certificate, proven.contact_secret, self._wall())
+        self._rooms.create_direct(tx, proven.certificate.person)
 
     async def met(self, certificate: Certificate) -> Contact | None:
         """A link to its owner stands: keep what it showed."""
@@ -162,6 +164,16 @@ class People:
                 for certificate in chains.certificates.values()
             }
         return self._certificates.get(person)
+
+    def certificates_in(self, room: bytes) -> list[Certificate]:
+        """Those of a room's members that are contacts."""
+        chains = self._rooms.get(room)
+        assert chains is not None
+        return [
+            contact.certificate
+            for person in chains.members
+            if (contact := self.contact(person)) is not None
+        ]
 
     def own_name(self, person: bytes) -> str:
         """The name that they chose."""

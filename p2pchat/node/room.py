@@ -2,9 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
-
-import msgspec
 
 from p2pchat import errors, events
 from p2pchat.core.bounds import LIFETIME_S_MAX, REACTION_BYTES_MAX, TEXT_BYTES_MAX
@@ -24,29 +21,10 @@ from p2pchat.core.entry import (
 from p2pchat.core.group import Group
 from p2pchat.core.identity import id_text
 from p2pchat.core.talk import is_reaction
-from p2pchat.node.bus import Subscription
-from p2pchat.node.marks import Marks
-from p2pchat.node.moderation import Moderation
-from p2pchat.node.rooms import Rooms
+from p2pchat.node.parts import Parts
 from p2pchat.text import printable
 
 __all__ = ["Room"]
-
-
-class _Node(Protocol):
-    @property
-    def peer_id(self) -> str: ...
-    def online(self) -> set[str]: ...
-    @property
-    def moderation(self) -> Moderation: ...
-    @property
-    def marks(self) -> Marks: ...
-    def group(self, room: bytes) -> Group: ...
-    async def requests(self, room: bytes) -> list[events.JoinRequest]: ...
-    def members_of(self, room: bytes) -> list[events.Member]: ...
-    def holders(self, room: bytes, entry: Entry) -> set[str]: ...
-    async def write(self, room: bytes, kind: int, body: msgspec.Struct) -> Entry: ...
-    def events(self) -> Subscription: ...
 
 
 def _checked(text: str) -> str:
@@ -66,9 +44,9 @@ def _checked(text: str) -> str:
 class Room:
     """Made by `Node.room`. `key` is the room id as bytes, `id` as text."""
 
-    def __init__(self, node: _Node, rooms: Rooms, key: bytes, name: str) -> None:
-        self._node = node
-        self._rooms = rooms
+    def __init__(self, parts: Parts, key: bytes, name: str) -> None:
+        self._parts = parts
+        self._rooms = parts.rooms
         self.key = key
         self.id = id_text(key)
         self.name = name
@@ -93,7 +71,7 @@ class Room:
             )
         answered = await self._rooms.find(self.key, reply_to) if reply_to is not None else None
         body = MessageBody(text, answered, lifetime_s or None)
-        entry = await self._node.write(self.key, MESSAGE, body)
+        entry = await self._parts.write(self.key, MESSAGE, body)
         # Nothing was said of it yet; when it disappears, the store knows.
         shown = self._rooms.event(entry) if body.lifetime_s is None else None
         return shown if isinstance(shown, events.Message) else await self._shown(entry)
@@ -106,13 +84,13 @@ class Room:
         """
         text = _checked(text)
         target, shown = await self._found(message_id)
-        if shown.author != self._node.peer_id:
+        if shown.author != self._parts.owner.id:
             raise errors.Refused(
                 "not-yours",
                 f"that message is of {printable(shown.name)}: only its author may edit it",
                 "answer it instead: p2pchat send ROOM TEXT --reply-to ID",
             )
-        await self._node.write(self.key, EDIT, EditBody(target.id, text))
+        await self._parts.write(self.key, EDIT, EditBody(target.id, text))
         return await self._shown(target)
 
     async def delete(self, message_id: str) -> events.Message:
@@ -131,7 +109,7 @@ class Room:
                 + (", or an admin of the room" if many else ""),
                 "ask an admin to" if many else "ask its author to",
             )
-        await self._node.write(self.key, DELETE, DeleteBody(target.id))
+        await self._parts.write(self.key, DELETE, DeleteBody(target.id))
         return await self._shown(target)
 
     async def react(
@@ -151,9 +129,9 @@ class Room:
             )
         target, shown = await self._found(message_id)
         if on is None:
-            mine = [one.text for one in shown.reactions or () if self._node.peer_id in one.peers]
+            mine = [one.text for one in shown.reactions or () if self._parts.owner.id in one.peers]
             on = reaction not in mine
-        await self._node.write(self.key, REACTION, ReactionBody(target.id, reaction, on))
+        await self._parts.write(self.key, REACTION, ReactionBody(target.id, reaction, on))
         return await self._shown(target)
 
     async def pin(self, message_id: str, *, on: bool = True) -> events.Message:
@@ -162,7 +140,7 @@ class Room:
         Raises errors.BadInput `entry-unknown`; errors.Refused `message-deleted`.
         """
         target, _ = await self._found(message_id)
-        await self._node.write(self.key, PIN, PinBody(target.id, on))
+        await self._parts.write(self.key, PIN, PinBody(target.id, on))
         return await self._shown(target)
 
     async def pins(self) -> list[events.Message]:
@@ -212,7 +190,12 @@ class Room:
                 yield event
 
     async def members(self) -> list[events.Member]:
-        return await self._node.marks.members(self.key, self._node.members_of(self.key))
+        return await self._parts.marks.members(self.key, self._members())
+
+    def _members(self) -> list[events.Member]:
+        chains = self._rooms.get(self.key)
+        assert chains is not None
+        return self._parts.people.members(chains, self._parts.linked())
 
     async def mark_read(self, message_id: str | None = None) -> events.Read:
         """We have read all that is here, or what came no later than a message.
@@ -220,16 +203,33 @@ class Room:
         Raises errors.BadInput `entry-unknown`.
         """
         id_ = await self._rooms.find(self.key, message_id) if message_id is not None else None
-        return await self._node.marks.mark(self.key, id_)
+        return await self._parts.marks.mark(self.key, id_)
 
     # -- of rooms of many: all raise errors.BadInput `room-direct` elsewhere -------------------
 
     def group(self) -> Group:
-        return self._node.group(self.key)
+        """What we know of its membership."""
+        group = self._parts.groups.get(self.key)
+        if group is None:
+            raise errors.BadInput(
+                "room-direct",
+                "this is a conversation of two",
+                "make a room with p2pchat room create NAME",
+            )
+        return group
 
     async def requests(self) -> list[events.JoinRequest]:
-        """Who asks to be let in."""
-        return await self._node.requests(self.key)
+        """Who asks to be let in; nobody, into a conversation of two."""
+        group = self._parts.groups.get(self.key)
+        waiting = await self._parts.joining.waiting(group) if group is not None else []
+        return [
+            events.JoinRequest(
+                room=self.id,
+                peer=id_text(request.person),
+                name=request.certificate.safe_name(),
+            )
+            for request in waiting
+        ]
 
     async def approve(self, reference: str) -> events.Member:
         """Let somebody in who asked.
@@ -237,11 +237,11 @@ class Room:
         Raises errors.Refused: `not-a-member`, `not-allowed`; errors.BadInput: `request-unknown`,
         `peer-ambiguous`.
         """
-        return await self._node.moderation.approve(self.group(), reference)
+        return await self._parts.moderation.approve(self.group(), reference)
 
     async def deny(self, reference: str) -> events.JoinRequest:
         """Turn somebody away who asked. Raises as `approve`."""
-        return await self._node.moderation.deny(self.group(), reference)
+        return await self._parts.moderation.deny(self.group(), reference)
 
     async def remove(self, reference: str) -> None:
         """Make somebody no member any more. Only admins may.
@@ -249,22 +249,22 @@ class Room:
         Raises errors.Refused: `not-a-member`, `not-allowed`; errors.BadInput: `peer-unknown`,
         `peer-ambiguous`.
         """
-        await self._node.moderation.remove(self.group(), reference)
+        await self._parts.moderation.remove(self.group(), reference)
 
     async def set_role(self, reference: str, role: str) -> events.Member:
         """Make somebody `admin` or `member`. Raises as `remove`."""
-        return await self._node.moderation.set_role(self.group(), reference, role)
+        return await self._parts.moderation.set_role(self.group(), reference, role)
 
     async def set(self, key: str, value: str) -> None:
         """Change `name`, `topic`, `admit`, `history` or `timer`.
 
         Raises errors.Refused as `remove`; errors.BadInput: `setting-unknown`, `setting-value`.
         """
-        await self._node.moderation.set(self.group(), key, value)
+        await self._parts.moderation.set(self.group(), key, value)
 
     async def leave(self) -> None:
         """Be no member any more. Raises errors.Refused `not-a-member`."""
-        await self._node.moderation.leave(self.group())
+        await self._parts.moderation.leave(self.group())
 
     async def delivered(
         self, message_id: str, *, timeout: float = 30
@@ -276,15 +276,16 @@ class Room:
         """
         id_ = await self._rooms.find(self.key, message_id)
         entry = self._rooms.recent.entry(id_) or await self._rooms.entry(id_)
-        others = {member.peer for member in self._node.members_of(self.key) if not member.me}
+        others = {member.peer for member in self._members() if not member.me}
         told: set[str] = set()
-        with self._node.events() as feed:
+        with self._parts.bus.subscribe() as feed:
             deadline = asyncio.get_running_loop().time() + timeout
             while True:
-                for peer in sorted(self._node.holders(self.key, entry) - told):
+                holders = {id_text(one) for one in self._parts.marks.holders(self.key, entry)}
+                for peer in sorted(holders - told):
                     told.add(peer)
                     yield events.Delivered(room=self.id, id=message_id, peer=peer)
-                if told and not (others & self._node.online()) - told:
+                if told and not (others & self._parts.linked()) - told:
                     return
                 try:
                     async with asyncio.timeout_at(deadline):

@@ -82,7 +82,7 @@ async def test_people_are_verified_named_and_blocked_by_requests(
     node: Node, client: Client
 ) -> None:
     bob = Identity.create("Bob", os.urandom)
-    await node._database.write(lambda tx: contacts.put(tx, bob.certificate, bytes(32), 1.0))
+    await node._parts.database.write(lambda tx: contacts.put(tx, bob.certificate, bytes(32), 1.0))
     await node.people.load()
     number = await client.one("safety-numbers", PeerRequest(peer="Bob"))
     assert isinstance(number, events.SafetyNumber)

@@ -175,14 +175,14 @@ async def test_two_histories_that_let_somebody_in_or_not(
             branch = copy.deepcopy(own)
             entry = branch.write(
                 mallory.identity,
-                mallory._rooms._incarnation,
+                mallory._parts.rooms._incarnation,
                 time=1_800_000_000_000 << 16,
                 kind=kind,
                 body=body,
                 random=os.urandom,
             )
             assert isinstance(_take(sailor.group(room), entry), Accepted)
-            await sailor.node._rooms.commit([Append(room, (entry,))], None)
+            await sailor.parts.rooms.commit([Append(room, (entry,))], None)
         await crew.link("ann", "bob")
         await crew.until(lambda: bool(ann.group(room).forks and bob.group(room).forks))
 

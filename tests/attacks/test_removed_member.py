@@ -68,7 +68,7 @@ async def test_stale_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, gua
     async with removed(tmp_path) as crew:
         await crew["ann"].say("the new plan")
         room = (await crew["ann"].room()).key
-        stolen = await crew["ann"].node._database.read(
+        stolen = await crew["ann"].parts.database.read(
             lambda tx: journal.tail(tx, room, (MESSAGE,), last=1)
         )
         read = crew["mallory"].group(room).read(stolen[0])
@@ -130,7 +130,7 @@ async def test_asking_for_bodies(
         await crew.settle("ann", "bob")
         await crew["ann"].say("the new plan")
         room = (await crew["ann"].room()).key
-        (entry,) = await crew["ann"].node._database.read(
+        (entry,) = await crew["ann"].parts.database.read(
             lambda tx: journal.tail(tx, room, (MESSAGE,), last=1)
         )
         tag = crew["mallory"].peers.held[crew["ann"].person].reconcile._sides[room].tag
@@ -149,7 +149,7 @@ async def test_old_invite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, gu
         ann = crew["ann"]
         room = (await ann.room()).key
         arrival = table.Arrival(room, crew["mallory"].node.identity.certificate, ask=False)
-        await ann.node._database.write(lambda tx: table.add_arrival(tx, arrival))
+        await ann.parts.database.write(lambda tx: table.add_arrival(tx, arrival))
         await crew.link("ann", "mallory")
         await crew.until(lambda: bool(crew["mallory"].pipes))
         if guard:
@@ -173,7 +173,7 @@ async def test_replayed_admission(
 
         monkeypatch.setattr(Membership, "limit", limit)
     async with removed(tmp_path) as crew:
-        await crew["mallory"].node._rooms.renew()
+        await crew["mallory"].parts.rooms.renew()
         await crew["mallory"].say("a new log")
         await _through(crew, "bob")
         for name in ("ann", "bob"):
@@ -206,7 +206,7 @@ async def test_back_dated_admission(
     async with removed(tmp_path, "puppet") as crew:
         mallory, puppet = crew["mallory"], crew["puppet"]
         room = (await crew["ann"].room()).key
-        await mallory.node._joining._admit(mallory.group(room), puppet.node.identity.certificate)
+        await mallory.parts.joining._admit(mallory.group(room), puppet.node.identity.certificate)
         await _through(crew, "bob")
         for name in ("ann", "bob"):
             assert (puppet.person in crew[name].group(room).members) is not guard
@@ -222,7 +222,7 @@ async def test_back_dated_promotion(
     async with removed(tmp_path, admin=True) as crew:
         mallory, bob = crew["mallory"], crew["bob"]
         room = (await crew["ann"].room()).key
-        await mallory.node._groups.act(
+        await mallory.parts.groups.act(
             mallory.group(room),
             20,
             lambda _, group: Role(group.membership.seen(mallory.person), bob.person, ADMIN),
@@ -241,10 +241,10 @@ async def test_acts_shown_one_by_one(
     async with removed(tmp_path, "puppet") as crew:
         mallory, puppet = crew["mallory"], crew["puppet"]
         room = (await crew["ann"].room()).key
-        await mallory.node._joining._admit(mallory.group(room), puppet.node.identity.certificate)
-        acts = await mallory.node._groups.acts_of(mallory.group(room), mallory.person)
+        await mallory.parts.joining._admit(mallory.group(room), puppet.node.identity.certificate)
+        acts = await mallory.parts.groups.acts_of(mallory.group(room), mallory.person)
         ann = crew["ann"]
-        assert await ann.node._groups.contested(ann.group(room), acts)
+        assert await ann.parts.groups.contested(ann.group(room), acts)
         assert (puppet.person in ann.group(room).members) is not guard
 
 
@@ -254,10 +254,10 @@ async def test_a_flood_of_back_dated_acts_is_kept_within_bounds(tmp_path: Path) 
         room = (await ann.room()).key
         for number in range(70):
             await (await mallory.room()).set("topic", str(number))
-        acts = await mallory.node._groups.acts_of(mallory.group(room), mallory.person)
+        acts = await mallory.parts.groups.acts_of(mallory.group(room), mallory.person)
         assert len(acts) == 70
-        assert len(await ann.node._groups.contested(ann.group(room), acts)) == 64
-        assert not await ann.node._groups.contested(ann.group(room), acts)
+        assert len(await ann.parts.groups.contested(ann.group(room), acts)) == 64
+        assert not await ann.parts.groups.contested(ann.group(room), acts)
 
 
 async def test_a_flood_at_places_that_are_taken_is_kept_within_bounds(tmp_path: Path) -> None:
@@ -267,8 +267,8 @@ async def test_a_flood_at_places_that_are_taken_is_kept_within_bounds(tmp_path: 
         group = ann.group((await ann.room()).key)
         topics = [Setting((), "topic", str(number)) for number in range(140)]
         acts = [_loose(mallory, group, SETTING, topic) for topic in topics]
-        assert len(await ann.node._groups.contested(group, acts[:70])) == 64
-        assert not await ann.node._groups.contested(group, acts[70:])
+        assert len(await ann.parts.groups.contested(group, acts[:70])) == 64
+        assert not await ann.parts.groups.contested(group, acts[70:])
 
 
 @guarded
@@ -284,9 +284,9 @@ async def test_people_of_ones_own_making(
         mallory, ann, puppet = crew["mallory"], crew["ann"], crew["puppet"]
         group = ann.group((await ann.room()).key)
         admission = Admit((), puppet.node.identity.certificate)
-        await ann.node._groups.contested(group, [_loose(mallory, group, ADMIT, admission)])
+        await ann.parts.groups.contested(group, [_loose(mallory, group, ADMIT, admission)])
         act = _loose(puppet, group, SETTING, Setting((), "topic", "x"))
-        assert bool(await ann.node._groups.contested(group, [act])) is not guard
+        assert bool(await ann.parts.groups.contested(group, [act])) is not guard
 
 
 def _loose(author: Sailor, group: Group, kind: int, act: Act) -> SignedAct:
@@ -296,7 +296,7 @@ def _loose(author: Sailor, group: Group, kind: int, act: Act) -> SignedAct:
         version=VERSION,
         room=group.room,
         device=identity.device,
-        incarnation=author.node._rooms._incarnation,
+        incarnation=author.parts.rooms._incarnation,
         seq=1,
         prev=bytes(32),
         after=(),

@@ -120,7 +120,7 @@ class NodeEnd:
         room = await self._room()
         (newest,) = [message async for message in room.history(last=1)]
         started = time.perf_counter()
-        await self._node._rooms.find(room.key, newest.id)
+        await self._node._parts.rooms.find(room.key, newest.id)
         return time.perf_counter() - started
 
     async def placed(self) -> tuple[float, float]:
@@ -149,14 +149,14 @@ class NodeEnd:
             tx.memory.clear()
             return statistics.median(ending), statistics.median(late)
 
-        return await self._node._database.write(work)
+        return await self._node._parts.database.write(work)
 
     async def decrypted(self) -> float:
         """Seconds to decrypt all, by the same thread that took them in."""
         room = await self._room()
-        (chains,) = self._node._rooms.all()
+        (chains,) = self._node._parts.rooms.all()
         taken, number = 0.0, 0
-        while rows := await self._node._database.read(
+        while rows := await self._node._parts.database.read(
             partial(journal.after, number=number, kinds=(MESSAGE,), count=_BATCH)
         ):
             number = rows[-1][0]
@@ -177,10 +177,10 @@ class NodeEnd:
     async def level(self, entries: int) -> tuple[float, float]:
         """When the link stood, and when all entries were here and nothing differed."""
         linked = await _until(lambda: bool(self._node.online()))
-        (chains,) = self._node._rooms.all()
+        (chains,) = self._node._parts.rooms.all()
         await _until(lambda: chains.total >= entries and self._in_sync())
         # In memory; on disk a moment later.
-        while await self._node._database.write(journal.count) < entries:
+        while await self._node._parts.database.write(journal.count) < entries:
             await asyncio.sleep(0.002)
         return linked, time.monotonic()
 
@@ -188,13 +188,13 @@ class NodeEnd:
         return all(state.state == "in-sync" for state in self._node.sync_rows())
 
     async def total(self) -> int:
-        (chains,) = self._node._rooms.all()
+        (chains,) = self._node._parts.rooms.all()
         return chains.total
 
     async def send(self, count: int, lanes: int) -> float:
         """Messages a second, until the other end has acknowledged them all."""
         room, numbers, chance = await self._room(), iter(range(count)), random.Random(count)
-        (chains,) = self._node._rooms.all()
+        (chains,) = self._node._parts.rooms.all()
         await _until(lambda: bool(self._node.online()) and self._in_sync())
         started = time.monotonic()
 
@@ -205,7 +205,7 @@ class NodeEnd:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(lanes):
                 tasks.create_task(lane())
-        own = self._node._rooms.own_chain(room.key)
+        own = self._node._parts.rooms.own_chain(room.key)
 
         def acknowledged() -> bool:
             # A link that broke has been followed by another, which knows anew what is there.
@@ -422,19 +422,19 @@ class Maker:
             (found,) = await node.rooms()
             room = await node.room(found.room)
             await room.send("the first, which brings the key")
-            (chains,) = node._rooms.all()
+            (chains,) = node._parts.rooms.all()
             # On disk is what counts here: nobody looks at them.
-            node._rooms._show = lambda entry: None  # type: ignore[method-assign]
+            node._parts.rooms._show = lambda entry: None  # type: ignore[method-assign]
             authors = [_device_of(node.identity) for _ in range(_AUTHORS)]
             placing = _timed_placing()
             made = 0
             while made < count:
                 author = authors[made // _BATCH % _AUTHORS]
                 batch = list(_written(node, chains, author, min(_BATCH, count - made), size))
-                await node._rooms.append([Append(room.key, tuple(batch))], None)
+                await node._parts.rooms.append([Append(room.key, tuple(batch))], None)
                 made += sum(entry.header.kind == MESSAGE for entry in batch)
             made_s = time.perf_counter() - started
-            await node._rooms.words.complete()
+            await node._parts.rooms.words.complete()
             tenth = max(1, len(placing) // 10)
             return {
                 "made": made_s,
@@ -470,11 +470,11 @@ def _timed_placing() -> list[float]:
 async def _introduce(node: Node, other: Identity, secret: bytes) -> None:
     def write(tx: Connection) -> None:
         contacts.put(tx, other.certificate, secret, time.time())
-        node._rooms.create_direct(tx, other.person)
+        node._parts.rooms.create_direct(tx, other.person)
 
-    await node._database.write(write)
+    await node._parts.database.write(write)
     members = (node.identity.person, other.person)
-    node._rooms.opened(direct_room(*members), members)
+    node._parts.rooms.opened(direct_room(*members), members)
 
 
 def _device_of(person: Identity) -> Identity:
@@ -487,7 +487,7 @@ def _written(
     node: Node, chains: Chains, author: Identity, count: int, size: int = 200
 ) -> Iterator[Entry]:
     def write(kind: int, body: Any, epoch: bytes) -> Entry:
-        time_ = node._rooms._clock.next(time.time())
+        time_ = node._parts.rooms._clock.next(time.time())
         incarnation = author.device[:8]
         return chains.write(
             author,

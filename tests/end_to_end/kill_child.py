@@ -83,7 +83,7 @@ async def feed(home: str, file: str, seed: str) -> None:
     async with Node.open(home, online=False) as node:
         (room,) = await _rooms(node)
         (tag,) = _machine(_chains(node, room))._tags
-        entries, _ = await node._database.read(lambda tx: _all(tx, room.key))
+        entries, _ = await node._parts.database.read(lambda tx: _all(tx, room.key))
         # A crash may have begun a new chain; epochs stand in the oldest.
         chains = {entry.chain: list[Entry]() for entry in entries}
         for entry in entries:
@@ -130,7 +130,7 @@ async def _receive(node: Node, room: Room, file: str) -> None:
     machine = _machine(chains)
 
     async def commit(records: Sequence[object]) -> None:
-        await node._rooms.commit(records, machine)
+        await node._parts.rooms.commit(records, machine)
 
     async def tell(fact: object) -> None:
         del fact
@@ -190,7 +190,7 @@ async def check(home: str) -> None:
     async with Node.open(home, online=False) as node:
         (room,) = await _rooms(node)
         chains = _chains(node, room)
-        entries, effs = await node._database.read(lambda tx: _all(tx, room.key))
+        entries, effs = await node._parts.database.read(lambda tx: _all(tx, room.key))
         fresh = Chains(room.key, chains.members)
         for chain, found in groupby(entries, lambda entry: entry.chain):
             _retake(fresh, list(found))
@@ -206,7 +206,7 @@ async def check(home: str) -> None:
             if not message.deleted:
                 assert message.id in await _searched(room, f'"{message.text}"'), "not in the index"
         await _searched(room, "none")
-        words = await node._database.read(lambda tx: tx.execute(_WORDS).fetchall())
+        words = await node._parts.database.read(lambda tx: tx.execute(_WORDS).fetchall())
         texts = sorted(message.text for message in shown if not message.deleted)
         assert texts == sorted(row[0] for row in words), "the index has other texts"
         for message in shown:
@@ -264,7 +264,7 @@ async def _searched(room: Room, words: str) -> set[str]:
 
 
 def _chains(node: Node, room: Room) -> Chains:
-    chains = node._rooms.get(room.key)
+    chains = node._parts.rooms.get(room.key)
     assert chains is not None
     return chains
 

@@ -23,10 +23,13 @@ from p2pchat.core.handshake import Established, Proven
 from p2pchat.core.identity import id_text
 from p2pchat.core.reconcile import Progress
 from p2pchat.net.link import LinkClosed
+from p2pchat.node.following import Following
 from p2pchat.node.introductions import Introductions
 from p2pchat.node.mesh import Mesh
-from p2pchat.node.node import Node, _Online
+from p2pchat.node.node import Node
+from p2pchat.node.online import Online, attend
 from p2pchat.node.peers import Session
+from p2pchat.node.switchboard import Switchboard
 from p2pchat.store import groups as table
 
 __all__ = ["Crew", "Pipe", "Sailor"]
@@ -107,35 +110,46 @@ class Sailor:
         self.node = node
         self.peers = _Peers()
         self.pipes: dict[str, Pipe] = {}
-        mesh = Mesh(node._rooms, node._groups, node.people, self.peers, node._me)  # type: ignore[arg-type]
-        introductions = Introductions(
+        self.parts = parts = node._parts
+        self.mesh = Mesh(parts.rooms, parts.groups, parts.people, self.peers, parts.owner.me)  # type: ignore[arg-type]
+        self.introductions = Introductions(
             self.peers,  # type: ignore[arg-type]
-            mesh,
-            lambda: node.identity.person,
+            self.mesh,
+            lambda: self.person,
             tasks,
             os.urandom,
             time.time,
         )
-        node._online = _Online(
+        following = Following(
+            self.peers,  # type: ignore[arg-type]
+            self.mesh,
+            self.introductions,
+            parts.joining,
+            parts.filling,
+            tasks,
+        )
+        parts.online = Online(
             peers=self.peers,  # type: ignore[arg-type]
             invites=None,  # type: ignore[arg-type]
             pursuits=SimpleNamespace(told=lambda _: None),  # type: ignore[arg-type]
             mailboxes=None,  # type: ignore[arg-type]
             codes=None,  # type: ignore[arg-type]
             shares=_Shares(),  # type: ignore[arg-type]
-            mesh=mesh,
+            mesh=self.mesh,
+            introductions=self.introductions,
+            following=following,
             nearby=_Nearby(),  # type: ignore[arg-type]
-            introductions=introductions,
-            tasks=tasks,
+            lan=None,
         )
-        node._rooms.listeners.append(node._gossip)
+        self.switchboard = Switchboard(parts, node._directory)
+        parts.groups.listeners.append(following.moved)
+        parts.joining.asked = following.asked
+        parts.rooms.listeners.append(self.mesh.gossip)
         self.background = tasks.create_task(self._attend(node))
-        self.mesh = mesh
-        self.introductions = introductions
 
     async def _attend(self, node: Node) -> None:
         async with asyncio.TaskGroup() as tasks:
-            node.attend(self.peers, tasks)  # type: ignore[arg-type]
+            attend(node._parts, node._directory, self.peers, tasks)  # type: ignore[arg-type]
 
     @property
     def person(self) -> bytes:
@@ -146,7 +160,7 @@ class Sailor:
         return id_text(self.person)
 
     def group(self, room: bytes) -> Group:
-        found = self.node._groups.get(room)
+        found = self.parts.groups.get(room)
         assert found is not None
         return found
 
@@ -193,7 +207,7 @@ class Crew:
         opened = Node.open(self._folder / name, config=config, name=name, online=False)
         node = await self._stack.enter_async_context(opened)
         sailor = self.all[name] = Sailor(name, node, self._tasks)
-        await node._joining.online(sailor.peers, sailor.mesh)  # type: ignore[arg-type]
+        await sailor.parts.joining.online(sailor.peers, sailor.mesh)  # type: ignore[arg-type]
         return sailor
 
     def __getitem__(self, name: str) -> Sailor:
@@ -222,22 +236,22 @@ class Crew:
         for own, peer in ((one, other), (other, one)):
             proven = Proven(peer.node.identity.certificate, secret)
             if own.node.people.contact(peer.person) is None:
-                await own.node._database.write(
-                    lambda tx, own=own, proven=proven: own.node._admit(tx, proven)
+                await own.parts.database.write(
+                    lambda tx, own=own, proven=proven: own.node.people.admit(tx, proven)
                 )
 
     async def _live(self, own: Sailor, peer: Sailor, pipe: Pipe, transcript: bytes) -> None:
         established = Established(peer.node.identity.certificate, transcript)
         transport = SimpleNamespace(path="direct", same_host=True, local_address="127.0.0.1")
-        session = Session(own.node, pipe, transport, established, "lan", _random)  # type: ignore[arg-type]
+        session = Session(own.switchboard, pipe, transport, established, "lan", _random)  # type: ignore[arg-type]
         own.peers.held[peer.person], own.pipes[peer.name] = session, pipe
         try:
-            await own.node.entered(session)
+            await own.switchboard.entered(session)
             await session.run()
         finally:
             own.peers.held.pop(peer.person, None)
             own.pipes.pop(peer.name, None)
-            await own.node.left(session, "bye")
+            await own.switchboard.left(session, "bye")
 
     async def cut(self, one: str, other: str) -> None:
         tasks = self._links.pop(frozenset((one, other)), [])
@@ -267,16 +281,16 @@ class Crew:
             own, peer = self[host].node, self[guest].node
             await self.cut(host, guest)
             arrival = table.Arrival(room, peer.identity.certificate, ask)
-            await own._database.write(partial(table.add_arrival, arrival=arrival))
-            await peer._database.write(
-                partial(peer._joining.invited_by, host=own.identity.person, name=host)
+            await own._parts.database.write(partial(table.add_arrival, arrival=arrival))
+            await peer._parts.database.write(
+                partial(peer._parts.joining.invited_by, host=own.identity.person, name=host)
             )
             await self.link(host, guest)
             if not ask:
                 await self.until(partial(self._is_in, guest, room))
 
     def _is_in(self, name: str, room: bytes) -> bool:
-        group = self[name].node._groups.get(room)
+        group = self[name].parts.groups.get(room)
         return group is not None and self[name].person in group.members
 
     async def until(self, holds: Callable[[], bool], limit_s: float = 20.0) -> None:
@@ -318,7 +332,7 @@ class Crew:
             groups = [
                 chains
                 for sailor in sailors
-                for chains in sailor.node._rooms.all()
+                for chains in sailor.parts.rooms.all()
                 if isinstance(chains, Group)
             ]
             return (
@@ -327,7 +341,7 @@ class Crew:
                 and len({group.digest() for group in groups}) == 1
                 # What is accepted counts in the digest; it has to be on disk too.
                 and not any(group.unsaved for group in groups)
-                and not any(sailor.node._rooms.saving.locked() for sailor in sailors)
+                and not any(sailor.parts.rooms.saving.locked() for sailor in sailors)
             )
 
         try:
@@ -338,7 +352,7 @@ class Crew:
     def differences(self, sailors: Sequence[Sailor]) -> str:
         lines = []
         for sailor in sailors:
-            for chains in sailor.node._rooms.all():
+            for chains in sailor.parts.rooms.all():
                 if isinstance(chains, Group):
                     names = sorted(sailor.node.name_of(person) for person in chains.members)
                     heads = {

@@ -60,11 +60,11 @@ async def acquaint(folder: Path, name: str, *others: str) -> list[Identity]:
     async with person(folder, name, online=False) as node:
         for identity in found:
             certificate = identity.certificate
-            await node._database.write(
+            await node._parts.database.write(
                 lambda tx, known=certificate: contacts.put(tx, known, os.urandom(32), 1.0)  # type: ignore[misc]
             )
-            await node._database.write(
-                lambda tx, known=certificate: node._rooms.create_direct(tx, known.person)  # type: ignore[misc]
+            await node._parts.database.write(
+                lambda tx, known=certificate: node._parts.rooms.create_direct(tx, known.person)  # type: ignore[misc]
             )
     return found
 
@@ -84,7 +84,7 @@ async def crew(folder: Path) -> AsyncIterator[tuple[Node, Node, Node, str]]:
         async with asyncio.timeout(WAIT_S):
             for node in (bob, cat):
                 with node.events() as feed:
-                    while len(node.members_of(room.key)) < 3:
+                    while len(await (await node.room(room.id)).members()) < 3:
                         await anext(feed)
         yield ann, bob, cat, room.id
 

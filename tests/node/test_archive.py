@@ -120,6 +120,6 @@ async def test_what_is_missing_comes_back_from_a_file(tmp_path: Path) -> None:
         room = await restored.room("Bob")
         await room.send("three")
         assert [message.text async for message in room.history()] == ["one", "two", "three"]
-        chains = restored._rooms.get(room.key)
+        chains = restored._parts.rooms.get(room.key)
         assert chains is not None
         assert len(chains.heads) == 2, "a restored profile goes on in a chain of its own"

@@ -15,7 +15,7 @@ from tests.node.people import acquaint, person
 
 async def _findings(node: Node, *, newest: int = 0, now: float | None = None) -> dict[str, Finding]:
     found = doctor.examine(
-        node.profile, node._database, newest, time.time() if now is None else now
+        node.profile, node._parts.database, newest, time.time() if now is None else now
     )
     return {finding.check: finding async for finding in found}
 

@@ -118,7 +118,7 @@ async def test_whoever_comes_back_writes_on(tmp_path: Path) -> None:
         assert not await (await crew["ann"].room()).requests()
         await crew.bring("ann", "bob", ask=True)
         await crew.asked("ann")
-        joining = crew["bob"].node._joining
+        joining = crew["bob"].parts.joining
         assert isinstance(await joining.outcome(crew["ann"].person), events.Pending)
         await (await crew["ann"].room()).approve("bob")
         assert isinstance(await joining.outcome(crew["ann"].person), events.Joined)
@@ -143,7 +143,7 @@ async def test_any_member_approves_who_asks_and_the_inviter_may_be_gone(tmp_path
         await crew["ann"].say("old words")
         await crew.settle("ann", "bob")
         await crew.bring("ann", "carol", ask=True)
-        await crew.until(lambda: bool(crew["carol"].node._joining.pending()))
+        await crew.until(lambda: bool(crew["carol"].parts.joining.pending()))
         await crew.asked("bob")
         await crew.cut_all()
         await (await crew["bob"].room()).approve("carol")
@@ -161,15 +161,15 @@ async def test_whoever_is_denied_is_told(tmp_path: Path) -> None:
     async with Crew.open(tmp_path, "ann", "carol") as crew:
         await crew.found("ann")
         await crew.bring("ann", "carol", ask=True)
-        await crew.until(lambda: bool(crew["carol"].node._joining.pending()))
-        outcome = crew["carol"].node._joining.outcome(crew["ann"].person)
+        await crew.until(lambda: bool(crew["carol"].parts.joining.pending()))
+        outcome = crew["carol"].parts.joining.outcome(crew["ann"].person)
         await outcome
         await (await crew["ann"].room()).deny("carol")
         with pytest.raises(errors.Refused) as raised:
-            await crew["carol"].node._joining.outcome(crew["ann"].person)
+            await crew["carol"].parts.joining.outcome(crew["ann"].person)
         assert raised.value.code == "join-denied"
         assert not await (await crew["ann"].room()).requests()
-        assert not crew["carol"].node._joining.pending()
+        assert not crew["carol"].parts.joining.pending()
 
 
 async def test_from_now_on_means_that_newcomers_cannot_read_what_was(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ async def test_a_restart_in_the_middle_of_letting_somebody_in_is_made_up_for(
         certificate = crew["bob"].node.identity.certificate
     async with Crew.open(tmp_path, "ann") as crew:
         arrival = table.Arrival(room, certificate, ask=False)
-        await crew["ann"].node._database.write(lambda tx: table.add_arrival(tx, arrival))
+        await crew["ann"].parts.database.write(lambda tx: table.add_arrival(tx, arrival))
     async with Crew.open(tmp_path, "ann") as crew:
         assert certificate.person in crew["ann"].group(room).members
 
@@ -253,7 +253,7 @@ async def test_whatever_members_do_to_each_other_while_apart_those_who_are_left_
                         await own.set_role(other, rng.choice(("admin", "member")))
                     case 5:
                         certificate = crew[other].node.identity.certificate
-                        await crew[name].node._joining._admit(own.group(), certificate)
+                        await crew[name].parts.joining._admit(own.group(), certificate)
                     case _:
                         await own.send(f"{name} {step}")
             except errors.Error as error:
@@ -305,7 +305,7 @@ async def _bodies(sailor: Sailor) -> int:
         query = "SELECT count(*) FROM entries WHERE kind IN (0, 3, 5) AND body IS NOT NULL"
         return int(tx.execute(query).fetchone()[0])
 
-    return await sailor.node._database.read(read)
+    return await sailor.parts.database.read(read)
 
 
 async def _deleted(sailor: Sailor) -> list[bool]:
@@ -359,7 +359,7 @@ async def test_an_admin_deletes_what_others_wrote_and_nobody_else_does(tmp_path:
         assert raised.value.code == "not-yours"
         assert "admin" in raised.value.message
         # Nor does it count when a program of one's own writes it.
-        target = await crew["carol"].node._rooms.find(carol.key, mine.id)
+        target = await crew["carol"].parts.rooms.find(carol.key, mine.id)
         await crew["carol"].node.write(carol.key, DELETE, DeleteBody(target))
         await ann.delete(spam.id)
         await crew.settle()
@@ -414,7 +414,7 @@ async def test_what_an_admin_deleted_before_anybody_knew_it_to_be_one_is_deleted
         await _trio(crew)
         message = await (await crew["carol"].room()).send("a word")
         await crew.settle()
-        target = await crew["bob"].node._rooms.find((await crew["bob"].room()).key, message.id)
+        target = await crew["bob"].parts.rooms.find((await crew["bob"].room()).key, message.id)
         await crew["bob"].node.write((await crew["bob"].room()).key, DELETE, DeleteBody(target))
         await crew.settle()
         assert await crew["carol"].texts() == ["a word"]

@@ -18,7 +18,7 @@ async def test_whoever_asked_is_shown_as_waiting_and_still_is_after_a_restart(
     async with Crew.open(tmp_path, "ann", "carol") as crew:
         room = await crew.found("ann")
         await crew.bring("ann", "carol", ask=True)
-        pending = await crew["carol"].node._joining.outcome(crew["ann"].person)
+        pending = await crew["carol"].parts.joining.outcome(crew["ann"].person)
         assert pending == events.Pending(room=id_text(room), name="crew")
     async with Crew.open(tmp_path, "ann", "carol") as crew:
         (row,) = [row for row in await crew["carol"].node.rooms() if row.kind == "group"]
@@ -42,7 +42,7 @@ async def test_a_room_is_not_joined_by_the_word_of_somebody_who_did_not_invite(
         await crew.link("ann", "bob")
         await crew.until(lambda: bool(crew["ann"].pipes))
         ann, bob = crew["ann"], crew["bob"]
-        await ann.node._joining._admit((await ann.room()).group(), bob.node.identity.certificate)
+        await ann.parts.joining._admit((await ann.room()).group(), bob.node.identity.certificate)
         # It is said hello, and does not know why.
         sent = ann.pipes["bob"].sent
         await crew.until(lambda: any(frame[1:2] == b"\x19" for frame in sent))
@@ -60,7 +60,7 @@ async def test_who_asks_twice_by_one_name_is_named_by_id(tmp_path: Path) -> None
         room = await crew.found("ann")
         ann = crew["ann"].node
         for certificate in (one, other):
-            await ann._joining._let_in(table.Arrival(room, certificate, ask=True))
+            await ann._parts.joining._let_in(table.Arrival(room, certificate, ask=True))
         crewed = await crew["ann"].room()
         with pytest.raises(errors.BadInput) as raised:
             await crewed.approve("twin")
@@ -70,23 +70,11 @@ async def test_who_asks_twice_by_one_name_is_named_by_id(tmp_path: Path) -> None
         assert [request.peer for request in await crewed.requests()] == [id_text(one.person)]
 
 
-async def test_a_join_that_nobody_approves_ends_in_time(tmp_path: Path) -> None:
-    async with Crew.open(tmp_path, "ann", "carol") as crew:
-        await crew.found("ann")
-        await crew.bring("ann", "carol", ask=True)
-        carol = crew["carol"]
-        await carol.node._joining.outcome(crew["ann"].person)
-        session = carol.peers.held[crew["ann"].person]
-        with pytest.raises(errors.Unreachable) as raised:
-            await carol.node._let_in(session, 0.0)
-        assert raised.value.code == "not-approved"
-
-
 async def test_a_host_that_asks_anew_and_anew_has_us_wait_at_one_place(tmp_path: Path) -> None:
     async with Crew.open(tmp_path, "ann", "carol") as crew:
         room = await crew.found("ann")
         await crew.bring("ann", "carol", ask=True)
-        joining = crew["carol"].node._joining
+        joining = crew["carol"].parts.joining
         await joining.outcome(crew["ann"].person)
         session = crew["carol"].peers.held[crew["ann"].person]
         for number in range(20):
@@ -104,8 +92,8 @@ async def test_of_requests_without_end_the_newest_are_read(
         names = [f"guest {number}" for number in range(6)]
         for name in names:
             certificate = Identity.create(name, os.urandom).certificate
-            await ann._rooms.write(room, REQUEST, RequestBody(certificate, bytes(32)), ())
-        requests = await ann._joining.requests(crew["ann"].group(room))
+            await ann._parts.rooms.write(room, REQUEST, RequestBody(certificate, bytes(32)), ())
+        requests = await ann._parts.joining.requests(crew["ann"].group(room))
         assert [request.certificate.name for request in requests] == names[2:]
 
 
@@ -116,7 +104,7 @@ async def test_a_member_who_comes_by_an_invite_again_is_told_that_it_is_in(tmp_p
         await crew["bob"].say("here I am")
         await crew.settle()
         await crew.bring("ann", "bob", ask=True)
-        joined = await crew["bob"].node._joining.outcome(crew["ann"].person)
+        joined = await crew["bob"].parts.joining.outcome(crew["ann"].person)
         assert isinstance(joined, events.Joined)
         assert joined.kind == "group"
         assert not await (await crew["ann"].room()).requests()

@@ -169,7 +169,7 @@ async def test_marks_of_chains_that_are_not_of_the_room_are_not_kept(tmp_path: P
         room = (await bob.room()).key
         tag = session.reconcile.tag_of(room)
         assert tag is not None
-        own = ann.node._rooms.own_chain(room)
+        own = ann.parts.rooms.own_chain(room)
         strange = [SeenRow(number.to_bytes(16, "big"), 1) for number in range(1_000)]
         rows = (*strange, SeenRow(own, 1 << 62))
         await bob.pipes["ann"].send(encode(Seen(tag, rows)))
@@ -193,7 +193,7 @@ async def test_of_a_forgotten_room_no_mark_is_left(tmp_path: Path) -> None:
         await (await bob.room()).leave()
         await bob.node.forget((await bob.room()).id)
         await bob.node.marks.save()
-        rows = await bob.node._database.read(
+        rows = await bob.parts.database.read(
             lambda tx: tx.execute(
                 "SELECT count(*) FROM receipts WHERE room = ?", (room,)
             ).fetchone()
@@ -209,13 +209,13 @@ async def test_what_is_told_of_a_forgotten_room_ends_no_link(tmp_path: Path) -> 
         ann, bob = crew["ann"], crew["bob"]
         session = bob.peers.session(ann.person)
         assert session is not None
-        own, theirs = (sailor.node._rooms.own_chain(room) for sailor in (bob, ann))
+        own, theirs = (sailor.parts.rooms.own_chain(room) for sailor in (bob, ann))
         tag = session.reconcile.tag_of(room)
         assert tag is not None
         await (await bob.room()).leave()
         await bob.node.forget((await bob.room()).id)
         for chain in (own, theirs):
-            await bob.node.peer_has(session, PeerHas(room, chain, -1, 9))
-        bob.node.cued(session, Seen(tag, (SeenRow(theirs, 1),)))
-        bob.node.cued(session, Typing(tag, typing=True))
+            await bob.switchboard.peer_has(session, PeerHas(room, chain, -1, 9))
+        bob.switchboard.cued(session, Seen(tag, (SeenRow(theirs, 1),)))
+        bob.switchboard.cued(session, Typing(tag, typing=True))
         assert not bob.node.marks._receipts.of(room, ann.person)

@@ -64,7 +64,7 @@ async def test_a_conversation_of_two_is_no_room_to_moderate(tmp_path: Path) -> N
     async with Crew.open(tmp_path, "ann", "bob") as crew:
         await crew.link("ann", "bob")
         ann = crew["ann"].node
-        await crew.until(lambda: bool(list(ann._rooms.all())))
+        await crew.until(lambda: bool(list(ann._parts.rooms.all())))
         room = await ann.room("@bob")
         assert await refused(room.leave()) == "room-direct"
         assert await refused(room.remove("bob")) == "room-direct"

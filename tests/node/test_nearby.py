@@ -132,9 +132,9 @@ async def test_a_knock_at_a_room_asks_its_members(tmp_path: Path) -> None:
         assert (knock.room, knock.room_name) == (room.id, "crew")
         with ann.events() as feed:
             ann.online_parts.nearby.answer("Bob", accept=True)
-            while not await ann.requests(room.key):
+            while not await room.requests():
                 await anext(feed)
-        assert len(ann.members_of(room.key)) == 1  # the room has its own say
+        assert len(await room.members()) == 1  # the room has its own say
         await room.approve("Bob")
         joined = await joining
         assert isinstance(joined, events.Joined)
@@ -179,8 +179,8 @@ async def test_a_host_takes_few_knocks_of_one_source_at_once(tmp_path: Path) -> 
                 refused.put_nowait(output.code)
             await asyncio.Event().wait()
 
-        lines = bob._lan_lines
-        assert lines is not None
+        assert bob.online_parts.lan is not None
+        lines = bob.online_parts.lan.lines
         calls = [lines.call(NEARBY, talk) for _ in range(KNOCKS_EACH + 1)]
         assert await refused.get() == "knock-busy"
         assert len(ann.online_parts.nearby.waiting()) == KNOCKS_EACH
@@ -201,7 +201,7 @@ async def test_rooms_are_shown_by_name_or_id_and_only_to_their_members_wish(
 ) -> None:
     async with person(tmp_path, "Ann", online=False) as ann:
         room, me = await ann.create_room("crew"), ann.identity.person
-        named = ann._named_groups()
+        named = ann._directory.groups()
         for wanted in ("crew", room.id[:8], room.id):
             assert visible_rooms([wanted], named, me) == [(room.key, "crew")]
         for wanted in ("cre", room.id[:7], ""):

@@ -26,7 +26,9 @@ async def test_first_contact_is_unverified_wherever_it_is_shown(tmp_path: Path) 
         assert (sent.verified, shown.verified) == (None, False)
         assert [event.verified async for event in (await ann.room("Bob")).history()] == [False]
         assert [peer.verified for peer in await ann.peers()] == [False]
-        members = {member.name: member.verified for member in ann.members_of(room.key)}
+        members = {
+            member.name: member.verified for member in await (await ann.room("Bob")).members()
+        }
         assert members == {"Ann": None, "Bob": False}
 
 
@@ -173,7 +175,6 @@ async def meet_by(guest: Node, host: Node, blob: str) -> events.Joined:
 async def test_somebody_blocked_in_a_room_of_many_is_not_shown_there(tmp_path: Path) -> None:
     async with crew(tmp_path) as (ann, bob, cat, key):
         await ann.block(ann.people.find("Bob"))
-        room = (await ann.room(key)).key
         with ann.events() as feed:
             await (await bob.room(key)).send("from Bob")
             [_ async for _ in cat.sync(key, wait=True, timeout=WAIT_S)]
@@ -183,7 +184,8 @@ async def test_somebody_blocked_in_a_room_of_many_is_not_shown_there(tmp_path: P
         [_ async for _ in ann.sync(key, wait=True, timeout=WAIT_S)]
         texts = [message.text async for message in (await ann.room(key)).history()]
         assert texts == ["from Cat"]
-        assert [member.blocked for member in ann.members_of(room) if member.name == "Bob"] == [True]
+        members = await (await ann.room(key)).members()
+        assert [member.blocked for member in members if member.name == "Bob"] == [True]
 
 
 async def test_a_known_name_under_another_key_is_shouted(tmp_path: Path) -> None:
@@ -201,7 +203,7 @@ async def test_a_known_name_under_another_key_is_shouted(tmp_path: Path) -> None
                 assert (await heard(feed, events.Message)).clash == known
             rows = {peer.peer: peer.clash for peer in await ann.peers()}
             assert rows == {known: None, impostor.peer_id: known}
-            members = ann.members_of((await ann.room(impostor.peer_id[:10])).key)
+            members = await (await ann.room(impostor.peer_id[:10])).members()
             assert {member.peer: member.clash for member in members}[impostor.peer_id] == known
             # A name of our own for them answers the question.
             await ann.people.rename(ann.people.find(impostor.peer_id[:10]), "that other one")
@@ -246,7 +248,7 @@ async def test_two_members_nobody_knows_are_both_marked(tmp_path: Path) -> None:
     room = os.urandom(32)
     one, other = (Identity.create("Bob", os.urandom) for _ in range(2))
     async with person(tmp_path, "Ann", online=False) as ann:
-        chains = ann._rooms.opened(room, (ann.identity.person, one.person, other.person))
+        chains = ann._parts.rooms.opened(room, (ann.identity.person, one.person, other.person))
         for identity in (one, other):
             chains.certify(identity.certificate)
         entry = chains.write(
@@ -256,7 +258,9 @@ async def test_two_members_nobody_knows_are_both_marked(tmp_path: Path) -> None:
         ann.people._heard(room, [entry], None)
         assert ann.people.clash(one.person) == other.person
         assert ann.people.clash(other.person) == one.person
-        await ann._database.write(lambda tx: contacts.put(tx, one.certificate, b"s" * 32, 1.0))
+        await ann._parts.database.write(
+            lambda tx: contacts.put(tx, one.certificate, b"s" * 32, 1.0)
+        )
         await ann.people.load()
         assert ann.people.clash(one.person) is None
         assert ann.people.clash(other.person) == one.person

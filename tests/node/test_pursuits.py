@@ -127,7 +127,7 @@ async def test_how_a_join_in_the_background_ends_is_told(tmp_path: Path) -> None
         await _waiting(bob, invitation.blob)
         with bob.events() as feed:
             async with person(tmp_path, "Ann", online=False) as ann:
-                await ann._database.write(
+                await ann._parts.database.write(
                     lambda tx: tx.execute("UPDATE invites SET state = 'dead'")
                 )
             async with person(tmp_path, "Ann", lan=True):
@@ -142,7 +142,7 @@ async def test_one_that_has_expired_meanwhile_is_forgotten(tmp_path: Path) -> No
     invite = Invite.parse(blob, 0)
     old = Invite(invite.inviter, bytes(16), int(time.time()) - 900, invite.app)
     async with person(tmp_path, "Bob", online=False) as bob:
-        await bob._database.write(
+        await bob._parts.database.write(
             lambda tx: pursuits.keep(tx, old.id, old.text(), None, float(old.expires), 1.0)
         )
         assert len(await bob.waiting()) == 1

@@ -75,7 +75,7 @@ async def test_an_entry_that_does_not_hold_ends_what_is_kept(
         kept = await _texts(ann, "Bob")
         assert kept == [f"number {number}" for number in range(len(kept))]
         assert 0 < len(kept) <= 20
-        assert not await find_damage(ann._database)
+        assert not await find_damage(ann._parts.database)
 
 
 async def test_a_page_that_cannot_be_read_costs_no_more_than_what_is_on_it(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ async def test_a_page_that_cannot_be_read_costs_no_more_than_what_is_on_it(tmp_p
     profile.close()
     assert rebuilt.kept
     async with person(tmp_path, "Ann", online=False) as ann:
-        assert not await find_damage(ann._database)
+        assert not await find_damage(ann._parts.database)
         await (await ann.room("Bob")).send("goes on")
 
 
@@ -122,9 +122,9 @@ async def test_without_an_identity_there_is_nothing_to_keep(tmp_path: Path) -> N
 
 
 async def _chains_of(node: Node) -> int:
-    [room] = node._rooms.all()
+    [room] = node._parts.rooms.all()
     device = node.identity.device
-    rows = await node._database.read(lambda tx: journal.heads(tx, room.room))
+    rows = await node._parts.database.read(lambda tx: journal.heads(tx, room.room))
     return sum(row.device == device for row in rows)
 
 
@@ -166,5 +166,5 @@ async def test_a_home_put_back_whole_learns_from_a_friend_that_it_is_old(tmp_pat
                 pass
             expected = ["before", "lost by the copy", "and on"]
             assert await _texts(ann, "Bob") == expected == await _texts(bob, "Ann")
-            rows = await bob._database.read(lambda tx: journal.of_kind(tx, room.key, MESSAGE))
+            rows = await bob._parts.database.read(lambda tx: journal.of_kind(tx, room.key, MESSAGE))
             assert len({row.chain for row in rows}) == 2

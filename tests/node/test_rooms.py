@@ -194,10 +194,10 @@ async def test_a_link_that_stood_through_a_failed_commit_goes_on(tmp_path: Path)
         near, far = await ann.room("@Bob"), await bob.room("@Ann")
         one = await near.send("one")
         assert [event async for event in near.delivered(one.id, timeout=WAIT_S)]
-        await _fill(ann._database)
+        await _fill(ann._parts.database)
         with pytest.raises(errors.Error, match="full"):
             await near.send("x" * TEXT_BYTES_MAX)
-        await _free(ann._database)
+        await _free(ann._parts.database)
         with bob.events() as feed:
             await near.send("two")
             await heard(feed, events.Message, text="two")

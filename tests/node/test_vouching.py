@@ -10,11 +10,11 @@ from tests.node.people import WAIT_S, acquaint, crew, heard, person
 
 
 def keys(node: Node) -> list[bytes]:
-    return [chains.room for chains in node._rooms.all()]
+    return [chains.room for chains in node._parts.rooms.all()]
 
 
 async def words(node: Node, room: bytes) -> list[Entry]:
-    return await node._database.read(lambda tx: journal.of_kind(tx, room, VOUCH))
+    return await node._parts.database.read(lambda tx: journal.of_kind(tx, room, VOUCH))
 
 
 def vouchers(node: Node, name: str) -> list[str]:
@@ -31,8 +31,8 @@ async def test_a_member_is_shown_as_verified_by_whom_we_have_verified(tmp_path: 
             said = await heard(his, events.Vouch, me=True)
             assert (said.author, said.verified) == (ann.peer_id, False)
         assert vouchers(cat, "Bob") == ["Ann"]
-        key = (await cat.room(room)).key
-        members = {member.name: member.vouchers for member in cat.members_of(key)}
+        found = await (await cat.room(room)).members()
+        members = {member.name: member.vouchers for member in found}
         assert [one.peer for one in members["Bob"]] == [ann.peer_id]
         assert members["Cat"] == members["Ann"] == []
         number = await cat.people.number(cat.people.find("Bob"))

@@ -1,0 +1,100 @@
+"""Whose profile this is: the identity that it was made with, and the name it is shown under.
+
+Each opening also says in which incarnation to write: a database that was put back from a copy must
+not write what it has written once.
+"""
+
+import asyncio
+import getpass
+import os
+
+import msgspec
+
+from p2pchat import events
+from p2pchat.core.identity import Identity, Random, id_text
+from p2pchat.store import meta
+from p2pchat.store.database import Connection, Database
+from p2pchat.store.profile import Profile
+from p2pchat.text import checked_name
+
+__all__ = ["Owner"]
+
+
+class Owner:
+    """Use `Owner.load`. `created`: whether the identity was made by this opening."""
+
+    def __init__(self, database: Database, identity: Identity, *, created: bool) -> None:
+        self._database = database
+        self.identity = identity
+        self.created = created
+
+    @classmethod
+    async def load(
+        cls, database: Database, profile: Profile, name: str | None, random: Random
+    ) -> tuple["Owner", bytes]:
+        """The owner, made where there is none, and the incarnation to write in.
+
+        Raises errors.BadInput where the name for a new one is bad.
+        """
+        beside = await asyncio.to_thread(profile.generation)
+
+        def read(tx: Connection) -> tuple[Identity, bytes, bool, int]:
+            stored, incarnation = meta.get(tx, "identity"), meta.get(tx, "incarnation")
+            within = int(meta.get(tx, "generation") or b"0")
+            if stored is None:
+                chosen = checked_name(name or os.environ.get("P2PCHAT_NAME") or _login_name())
+                identity = Identity.create(chosen, random)
+                meta.put(tx, "identity", msgspec.msgpack.encode(identity))
+            else:
+                identity = msgspec.msgpack.decode(stored, type=Identity)
+            # One more than beside it: the last opening was cut off between the two.
+            if incarnation is None or within not in (beside, beside + 1):
+                incarnation = random(8)
+                meta.put(tx, "incarnation", incarnation)
+            generation = max(within, beside) + 1
+            meta.put(tx, "generation", str(generation).encode())
+            return identity, incarnation, stored is None, generation
+
+        identity, incarnation, created, generation = await database.write(read)
+        await asyncio.to_thread(profile.keep_generation, generation)
+        return cls(database, identity, created=created), incarnation
+
+    def me(self) -> Identity:
+        """The identity as it is now: a new name makes another certificate."""
+        return self.identity
+
+    @property
+    def person(self) -> bytes:
+        return self.identity.person
+
+    @property
+    def id(self) -> str:
+        return id_text(self.identity.person)
+
+    @property
+    def name(self) -> str:
+        return self.identity.certificate.safe_name()
+
+    async def rename(self, name: str) -> None:
+        """Be shown under another name from now on. Raises errors.BadInput."""
+        renamed = self.identity.renamed(checked_name(name))
+        await self._database.write(
+            lambda tx: meta.put(tx, "identity", msgspec.msgpack.encode(renamed))
+        )
+        self.identity = renamed
+
+    def row(self, home: str) -> events.Identity:
+        return events.Identity(
+            peer=self.id,
+            name=self.name,
+            home=home,
+            device=id_text(self.identity.device),
+            created=self.created,
+        )
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user in the password database, as in some containers
+        return "somebody"

@@ -1,0 +1,48 @@
+"""Whose profile it is, from one opening to the next."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from p2pchat import errors
+from p2pchat.node.owner import Owner
+from p2pchat.store.database import Database
+from p2pchat.store.profile import Profile
+from tests.node.people import person
+
+
+async def test_an_identity_is_made_once_and_kept(tmp_path: Path) -> None:
+    async with person(tmp_path, "Ann", online=False) as node:
+        first = node.identity_row()
+    async with person(tmp_path, "Ann", online=False) as node:
+        again = node.identity_row()
+    assert (first.created, again.created) == (True, False)
+    assert (first.peer, first.device, first.name) == (again.peer, again.device, "Ann")
+
+
+async def test_a_new_name_is_kept(tmp_path: Path) -> None:
+    async with person(tmp_path, "Ann", online=False) as node:
+        assert (await node.rename("Anna")).name == "Anna"
+        with pytest.raises(errors.BadInput):
+            await node.rename("")
+    async with person(tmp_path, "Ann", online=False) as node:
+        assert node.name == "Anna"
+
+
+async def test_a_database_that_was_put_back_writes_in_a_new_incarnation(tmp_path: Path) -> None:
+    profile = Profile.open(tmp_path / "Ann")
+    database = await Database.open(profile.database_path, bytes(32))
+    try:
+        owner, first = await Owner.load(database, profile, "Ann", os.urandom)
+        again, same = await Owner.load(database, profile, None, os.urandom)
+        assert (owner.created, again.created) == (True, False)
+        assert (again.id, same) == (owner.id, first)
+        # What lies beside it has seen openings that this database has not.
+        profile.keep_generation(9)
+        back, other = await Owner.load(database, profile, None, os.urandom)
+        assert back.id == owner.id
+        assert other != first
+    finally:
+        await database.aclose()
+        profile.close()
