@@ -12,7 +12,7 @@ import msgspec
 
 from p2pchat import events
 from p2pchat.api.client import NotRunning
-from p2pchat.api.routes import PresenceRequest, ReadRequest, TypingRequest
+from p2pchat.api.routes.presence import PresenceRequest, ReadRequest, TypingRequest
 from p2pchat.errors import Error
 
 __all__ = ["Attention"]

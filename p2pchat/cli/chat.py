@@ -7,20 +7,19 @@ from pathlib import Path
 
 from p2pchat import events
 from p2pchat.api.client import Client
-from p2pchat.api.routes import (
-    CancelRequest,
+from p2pchat.api.routes.asking import RoomRequest
+from p2pchat.api.routes.files import GetRequest, ShareRequest
+from p2pchat.api.routes.history import SyncRequest
+from p2pchat.api.routes.meeting import CancelRequest
+from p2pchat.api.routes.messages import (
     EditRequest,
-    GetRequest,
     LogRequest,
     MessageRequest,
     PinRequest,
-    PresenceRequest,
     ReactRequest,
-    RoomRequest,
     SendRequest,
-    ShareRequest,
-    SyncRequest,
 )
+from p2pchat.api.routes.presence import PresenceRequest
 from p2pchat.api.slash import COMMANDS, Slash, parse
 from p2pchat.cli.command import Common, usage
 from p2pchat.cli.conversation import HERE, Conversation

@@ -11,19 +11,13 @@ import msgspec
 
 from p2pchat import events
 from p2pchat.api.client import Client, NotRunning
-from p2pchat.api.routes import (
-    InviteRequest,
-    JoinRequest,
-    KnockAnswerRequest,
-    LogRequest,
-    MemberRequest,
-    NameRequest,
-    PeerRequest,
-    PresenceRequest,
-    RoomRequest,
-    SendRequest,
-    SettingRequest,
-)
+from p2pchat.api.routes.asking import NameRequest, RoomRequest
+from p2pchat.api.routes.meeting import InviteRequest, JoinRequest, KnockAnswerRequest
+from p2pchat.api.routes.members import MemberRequest
+from p2pchat.api.routes.messages import LogRequest, SendRequest
+from p2pchat.api.routes.people import PeerRequest
+from p2pchat.api.routes.presence import PresenceRequest
+from p2pchat.api.routes.rooms import SettingRequest
 from p2pchat.api.slash import Slash, addressed
 from p2pchat.cli.attention import Attention
 from p2pchat.cli.beside import Beside, ticks

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from p2pchat import events
-from p2pchat.api.routes import GetRequest, ShareRequest, UnshareRequest
+from p2pchat.api.routes.files import GetRequest, ShareRequest, UnshareRequest
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet, read_argument
 from p2pchat.cli.output import Output

@@ -8,7 +8,7 @@ import click
 
 from p2pchat import events
 from p2pchat.api.attach import restore
-from p2pchat.api.routes import ExportRequest, ImportRequest
+from p2pchat.api.routes.history import ExportRequest, ImportRequest
 from p2pchat.cli.command import Common, command, new_passphrase, prompt_secret, usage
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output

@@ -11,7 +11,7 @@ import click
 
 from p2pchat import events
 from p2pchat.api.attach import Attached
-from p2pchat.api.routes import CancelRequest, InviteRequest, JoinRequest, ReplyRequest
+from p2pchat.api.routes.meeting import CancelRequest, InviteRequest, JoinRequest, ReplyRequest
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.output import Output
 from p2pchat.cli.password import asked_password, new_password

@@ -5,17 +5,17 @@ import sys
 import click
 from msgspec import Struct
 
-from p2pchat.api.routes import (
+from p2pchat.api.routes.asking import RoomRequest
+from p2pchat.api.routes.history import SyncRequest
+from p2pchat.api.routes.messages import (
     EditRequest,
     LogRequest,
     MessageRequest,
     PinRequest,
     ReactRequest,
-    ReadRequest,
-    RoomRequest,
     SendRequest,
-    SyncRequest,
 )
+from p2pchat.api.routes.presence import ReadRequest
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.invite import duration, greet
 from p2pchat.cli.output import Output

@@ -9,7 +9,7 @@ import msgspec
 
 from p2pchat import events
 from p2pchat.api.attach import Attached
-from p2pchat.api.routes import JoinRequest, KnockAnswerRequest, KnockRequest, NearbyRequest
+from p2pchat.api.routes.meeting import JoinRequest, KnockAnswerRequest, KnockRequest, NearbyRequest
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output

@@ -2,7 +2,7 @@
 
 import click
 
-from p2pchat.api.routes import RoomRequest
+from p2pchat.api.routes.asking import RoomRequest
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output

@@ -6,13 +6,8 @@ import msgspec
 
 from p2pchat import events
 from p2pchat.api.client import Client
-from p2pchat.api.routes import (
-    AliasRequest,
-    BlockRequest,
-    PeerRequest,
-    RoomRequest,
-    VerifyRequest,
-)
+from p2pchat.api.routes.asking import RoomRequest
+from p2pchat.api.routes.people import AliasRequest, BlockRequest, PeerRequest, VerifyRequest
 from p2pchat.api.slash import Slash
 from p2pchat.cli.command import usage
 

@@ -10,7 +10,8 @@ import click
 from p2pchat import events
 from p2pchat.api.attach import is_locked, lock, settings
 from p2pchat.api.attach import repair as rebuild
-from p2pchat.api.routes import DoctorRequest, NameRequest
+from p2pchat.api.routes.asking import NameRequest
+from p2pchat.api.routes.profile import DoctorRequest
 from p2pchat.cli.command import Common, command, new_passphrase, read_secret, usage
 from p2pchat.cli.invite import greet, read_argument
 from p2pchat.cli.output import Output

@@ -5,14 +5,10 @@ from typing import Literal
 import click
 
 from p2pchat import events
-from p2pchat.api.routes import (
-    KnockAnswerRequest,
-    MemberRequest,
-    NameRequest,
-    RoleRequest,
-    RoomRequest,
-    SettingRequest,
-)
+from p2pchat.api.routes.asking import NameRequest, RoomRequest
+from p2pchat.api.routes.meeting import KnockAnswerRequest
+from p2pchat.api.routes.members import MemberRequest, RoleRequest
+from p2pchat.api.routes.rooms import SettingRequest
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output

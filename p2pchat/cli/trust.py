@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from p2pchat import events
-from p2pchat.api.routes import (
+from p2pchat.api.routes.people import (
     AliasRequest,
     BlockRequest,
     PeerRequest,

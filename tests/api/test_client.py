@@ -4,7 +4,7 @@ import pytest
 
 from p2pchat import errors, events
 from p2pchat.api.client import Client, NotRunning
-from p2pchat.api.routes import RoomRequest
+from p2pchat.api.routes.asking import RoomRequest
 
 
 async def test_an_answer_is_events(client: Client) -> None:

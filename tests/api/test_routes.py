@@ -1,101 +1,32 @@
-import os
+"""The table of routes agrees with what it names."""
+
+import inspect
+import typing
 
 import pytest
 
-from p2pchat import Node, errors, events
-from p2pchat.api.client import Client
-from p2pchat.api.routes import (
-    AliasRequest,
-    BlockRequest,
-    InviteRequest,
-    NameRequest,
-    PeerRequest,
-    ProofRequest,
-    SyncRequest,
-    VerifyRequest,
-)
-from p2pchat.core import proof
-from p2pchat.core.identity import Identity
-from p2pchat.store import contacts
+from p2pchat.api.routes import ROUTES
+from p2pchat.api.routes.asking import Request
+from p2pchat.node.node import Node
 
 
-async def test_a_name_is_changed(client: Client) -> None:
-    await client.one("name", NameRequest(name="Anna"))
-    identity = await client.one("identity")
-    assert isinstance(identity, events.Identity)
-    assert identity.name == "Anna"
-    with pytest.raises(errors.BadInput):
-        await client.one("name", NameRequest(name=""))
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_route_takes_the_request_that_its_row_names(route: str) -> None:
+    kind, handler = ROUTES[route]
+    assert issubclass(kind, Request)
+    assert inspect.isasyncgenfunction(handler)
+    hints = typing.get_type_hints(handler, localns={"Node": Node})
+    assert list(hints.values())[:2] == [Node, kind]
 
 
-async def test_a_fresh_profile_has_nothing(client: Client) -> None:
-    for route in ("peers", "rooms"):
-        assert [event async for event in client.ask(route)] == []
-    status = await client.one("status")
-    assert isinstance(status, events.Status)
-    assert not status.running
-    assert status.entries == 0
-
-
-async def test_what_needs_a_network_says_so(client: Client) -> None:
-    for route, request in (("invites", InviteRequest()), ("sync", SyncRequest()), ("files", None)):
-        with pytest.raises(errors.Error) as caught:
-            await client.one(route, request)
-        assert caught.value.code == "not-running"
-
-
-async def test_an_invite_lives_from_a_second_to_a_year(client: Client) -> None:
-    for seconds in (0.0, -5.0, 1e12):
-        with pytest.raises(errors.Usage):
-            await client.one("invites", InviteRequest(expires_s=seconds))
-
-
-async def test_events_begin_with_a_note_of_when(client: Client) -> None:
-    feed = client.ask("events")
-    assert isinstance(await anext(feed), events.Note)
-    await feed.aclose()  # type: ignore[attr-defined]
-
-
-async def test_what_is_asked_of_people_nobody_knows_says_so(client: Client) -> None:
-    for route, request in (
-        ("people", PeerRequest(peer="Bob")),
-        ("safety-numbers", PeerRequest(peer="Bob")),
-        ("verifications", VerifyRequest(peer="Bob")),
-        ("aliases", AliasRequest(peer="Bob", alias="B")),
-        ("blocks", BlockRequest(peer="Bob")),
-    ):
-        with pytest.raises(errors.BadInput) as caught:
-            await client.one(route, request)
-        assert caught.value.code == "peer-unknown"
-
-
-async def test_a_proof_of_ones_own_key_is_made(client: Client) -> None:
-    identity = await client.one("identity")
-    made = await client.one("proofs", ProofRequest(place="https://example.org"))
-    assert isinstance(identity, events.Identity)
-    assert isinstance(made, events.Proof)
-    assert (made.peer, made.place) == (identity.peer, "https://example.org")
-    assert identity.peer in (made.text or "")
-
-
-async def test_people_are_verified_named_and_blocked_by_requests(
-    node: Node, client: Client
-) -> None:
-    bob = Identity.create("Bob", os.urandom)
-    await node._parts.database.write(lambda tx: contacts.put(tx, bob.certificate, bytes(32), 1.0))
-    await node.people.load()
-    number = await client.one("safety-numbers", PeerRequest(peer="Bob"))
-    assert isinstance(number, events.SafetyNumber)
-    page = "x" * 600_000 + proof.make(bob, 1.0)
-    for route, request, field, value in (
-        ("verifications", VerifyRequest(peer="Bob"), "verified", True),
-        ("verifications", VerifyRequest(peer="Bob", verified=False), "verified", False),
-        ("verifications", VerifyRequest(peer="Bob", proof=page), "how", "proof"),
-        ("aliases", AliasRequest(peer="Bob", alias="Bobby"), "name", "Bobby"),
-        ("blocks", BlockRequest(peer="Bobby"), "blocked", True),
-        ("blocks", BlockRequest(peer="Bob", blocked=False), "blocked", False),
-        ("people", PeerRequest(peer="Bobby"), "how", "proof"),
-    ):
-        row = [event async for event in client.ask(route, request)][-1]
-        assert isinstance(row, events.Peer)
-        assert getattr(row, field) == value
+def test_no_handler_is_without_a_route() -> None:
+    handlers = [handler for _, handler in ROUTES.values()]
+    assert len(set(handlers)) == len(handlers)
+    for module in {inspect.getmodule(handler) for handler in handlers}:
+        assert module is not None
+        own = [
+            one
+            for name, one in inspect.getmembers(module, inspect.isasyncgenfunction)
+            if one.__module__ == module.__name__ and not name.startswith("_")
+        ]
+        assert set(own) <= set(handlers)

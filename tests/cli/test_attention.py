@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from p2pchat import errors, events
-from p2pchat.api.routes import PresenceRequest, ReadRequest, TypingRequest
+from p2pchat.api.routes.presence import PresenceRequest, ReadRequest, TypingRequest
 from p2pchat.cli.attention import Attention
 from signaling.tasks import owned_tasks
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from p2pchat import errors, events
-from p2pchat.api.routes import AliasRequest, BlockRequest, PeerRequest, VerifyRequest
+from p2pchat.api.routes.people import AliasRequest, BlockRequest, PeerRequest, VerifyRequest
 from p2pchat.api.slash import Slash
 from p2pchat.cli.person import about
 
