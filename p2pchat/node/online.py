@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from p2pchat.core.group import Group
-from p2pchat.net.surroundings import changes
 from p2pchat.net.transport import Settings
 from p2pchat.node.codes import Codes, shared_lines
 from p2pchat.node.dht import open_dht
@@ -34,6 +33,7 @@ from p2pchat.node.switchboard import Switchboard
 from p2pchat.node.upkeep import keep_up
 from signaling.carriers import Carrier
 from signaling.carriers.lan import LanCarrier
+from signaling.carriers.surroundings import Surroundings
 from signaling.tasks import owned_tasks
 
 __all__ = ["Online", "attend", "networked"]
@@ -57,12 +57,20 @@ class Online:
     nearby: Nearby
     lan: LanCarrier | None
 
+    def reconnect(self) -> None:
+        """The machine has slept or moved: what carriers hold on to may be gone."""
+        self.mailboxes.reconnect()
+        if self.lan is not None:
+            self.lan.moved()
+
 
 @asynccontextmanager
 async def networked(parts: Parts, directory: Directory, meeting: Meeting) -> AsyncIterator[None]:
     """Be reachable, and look for everybody we know, for as long as the context lasts."""
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(owned_tasks())
+        # Before discovery looks, so that no move is missed.
+        surroundings = Surroundings(parts.config.net.interfaces)
         online = parts.online = await _open(stack, tasks, parts, directory, meeting)
         following, mesh, joining = online.following, online.mesh, parts.joining
         parts.groups.listeners.append(following.moved)
@@ -71,8 +79,7 @@ async def networked(parts: Parts, directory: Directory, meeting: Meeting) -> Asy
         tasks.create_task(parts.rooms.words.run())
         tasks.create_task(parts.rooms.talk.watch())
         attend(parts, directory, online.peers, tasks)
-        moves = changes(parts.config.net.interfaces)
-        tasks.create_task(keep_up(moves, online.peers, online.mailboxes.reconnect))
+        tasks.create_task(keep_up(surroundings.changes(), online.peers, online.reconnect))
         for contact in parts.people.contacts:
             if not parts.people.blocked(contact.person):
                 online.peers.contact(contact.person, contact.secret)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
-from p2pchat.net.surroundings import Change
+from signaling.carriers.surroundings import Change
 
 if TYPE_CHECKING:
     from p2pchat.node.peers import Peers

@@ -37,10 +37,7 @@ _OWN_NAMES = 4
 _RESOLVE_MS = 3_000
 _NONCE_S = 3_600.0
 _WATCH_S = 1.0
-"""How often to see whether the machine has moved to another network: less than a millisecond,
-and the same on every system."""
-_SLEPT_S = 5.0
-"""By how much more than we waited for the clocks went on when the machine was asleep."""
+"""How often to see whether zeroconf's cache is flooded."""
 _CACHED_MAX = 8_192
 """Names in zeroconf's cache, which it does not bound; a large network has some hundreds."""
 Random = Callable[[int], bytes]
@@ -69,30 +66,26 @@ class _Binding:
 
 
 class Discovery:
-    """Announces this node, and tells of others by name: `found`, `lost`; of us: `moved`.
+    """Announces this node, and tells of others by name: `found`, `lost`.
 
     `start`, then run `watch` and `advertise` as tasks; at the end `stop`. `connected` is called
-    with each connection to the port announced.
+    with each connection to the port announced. Whoever watches the machine tells of it: `moved`.
     """
 
     def __init__(
         self,
         names: Sequence[str],
         random: Random,
-        wall: Callable[[], float],
         *,
         connected: Connected,
         found: Callable[[str], None],
         lost: Callable[[str], None],
-        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._names = names
         self._random = random
-        self._wall = wall
         self._connected = connected
         self._found = found
         self._lost = lost
-        self._told = moved
         self._binding = _Binding(interfaces_of(names))
         self._known: dict[str, bool] = {}
         """name -> whether it shares a secret with us; the oldest first"""
@@ -101,7 +94,10 @@ class Discovery:
         flood."""
         self._own_names: tuple[str, ...] = ()
         self._wanted = asyncio.Event()
-        self._moved = asyncio.Event()
+        self._stale = asyncio.Event()
+        """set when the binding has to be made anew"""
+        self._bound = asyncio.Event()
+        """set when it has been"""
         self.nonce = random(16)
 
     def announce(self) -> None:
@@ -147,21 +143,24 @@ class Discovery:
                     await (await binding.zeroconf.async_unregister_service(binding.info))
             await binding.zeroconf.async_close()
 
+    def moved(self) -> None:
+        """The machine has slept, or has other addresses: `watch` looks at the network anew."""
+        self._stale.set()
+
     async def watch(self) -> None:
-        """Follow the machine from network to network, and through its sleep."""
-        loop = asyncio.get_running_loop()
+        """Follow the machine from network to network, and through floods."""
         while True:
-            wall, running = self._wall(), loop.time()
-            await asyncio.sleep(_WATCH_S)
-            # Asleep, the loop's clock may stand still, or not: the wall's goes on either way.
-            slept = max(self._wall() - wall, loop.time() - running) > _WATCH_S + _SLEPT_S
-            own = interfaces_of(self._names)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_S):
+                    await self._stale.wait()
             flooded = self._cached() > _CACHED_MAX
-            if own == self._binding.own and not slept and not flooded:
-                continue
             if flooded:
                 self.ignored["flood"] += 1
+            elif not self._stale.is_set():
+                continue
+            self._stale.clear()
             _log.info("looking at the network anew")
+            own = interfaces_of(self._names)
             await self.stop()
             self._binding = _Binding(own)
             try:
@@ -171,8 +170,7 @@ class Discovery:
                 await self.stop()
                 # What is there now was tried; the next change is worth another try.
                 self._binding = _Binding(own)
-            self._moved.set()
-            self._told()
+            self._bound.set()
 
     def _cached(self) -> int:
         running = self._binding.zeroconf
@@ -182,14 +180,14 @@ class Discovery:
         """Announce ourselves as soon as somebody is waited for; under a new name each hour."""
         await self._wanted.wait()
         while True:
-            self._moved.clear()
+            self._bound.clear()
             try:
                 await self._announce(self._binding)
             except (OSError, zeroconf.Error) as error:
                 _log.info("could not announce this node: %r", error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_NONCE_S):
-                    await self._moved.wait()
+                    await self._bound.wait()
 
     async def _announce(self, binding: _Binding) -> None:
         if binding.zeroconf is None:

@@ -87,7 +87,6 @@ class LanCarrier:
         self._discovery = Discovery(
             interfaces,
             random,
-            wall,
             connected=self._connected,
             found=self._found,
             lost=self._lost,
@@ -122,6 +121,10 @@ class LanCarrier:
 
     def reach(self) -> Reach:
         return Reach(len(self._instances))
+
+    def moved(self) -> None:
+        """The machine has slept, or has other addresses (`surroundings`)."""
+        self._discovery.moved()
 
     # -- slots ---------------------------------------------------------------------------------
 

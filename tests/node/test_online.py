@@ -1,12 +1,13 @@
 """A node with a network: opened, found by others, closed."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from p2pchat import events
 from signaling.carriers.lan import LanCarrier
-from tests.node.people import heard, person
+from tests.node.people import WAIT_S, heard, person
 
 
 async def test_two_that_share_a_network_meet_on_it_and_find_each_other_again(
@@ -48,3 +49,14 @@ async def test_where_discovery_does_not_start_the_rest_does(
         assert ann.online_parts.lan is None
         assert not (await ann.status()).lan
         assert (await ann.invite()).blob
+
+
+async def test_discovery_begins_anew_where_the_machine_has_moved(tmp_path: Path) -> None:
+    async with person(tmp_path, "Ann", lan=True) as ann:
+        lan = ann.online_parts.lan
+        assert lan is not None
+        before = lan._discovery._binding
+        ann.online_parts.reconnect()
+        async with asyncio.timeout(WAIT_S):
+            while lan._discovery._binding is before or not lan._discovery._binding.servers:
+                await asyncio.sleep(0.01)  # nobody announces it

@@ -2,8 +2,8 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
-from p2pchat.net.surroundings import Change
 from p2pchat.node.upkeep import keep_up
+from signaling.carriers.surroundings import Change
 
 
 async def _after(*found: Change) -> tuple[list[str], int, int]:

@@ -27,15 +27,12 @@ class Watcher:
     def __init__(self) -> None:
         self.found: asyncio.Queue[str] = asyncio.Queue()
         self.lost: asyncio.Queue[str] = asyncio.Queue()
-        self.moved = asyncio.Event()
         self.discovery = Discovery(
             ["lo"],
             os.urandom,
-            time.time,
             connected=lambda _reader, writer: writer.close(),
             found=self.found.put_nowait,
             lost=self.lost.put_nowait,
-            moved=self.moved.set,
         )
 
     async def __aenter__(self) -> "Watcher":
@@ -190,11 +187,8 @@ async def test_a_cache_full_of_rubbish_is_emptied(monkeypatch: pytest.MonkeyPatc
         watching.cancel()
 
 
-async def test_a_machine_that_slept_looks_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "_WATCH_S", 0.05)
-    asleep = 0.0
+async def test_a_machine_that_slept_looks_anew() -> None:
     async with asyncio.timeout(20), Watcher() as watcher, Watcher() as sleeper:
-        sleeper.discovery._wall = lambda: time.time() + asleep
         sleeper.discovery.announce()
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -202,10 +196,9 @@ async def test_a_machine_that_slept_looks_anew(monkeypatch: pytest.MonkeyPatch) 
                 tasks.create_task(sleeper.discovery.watch()),
             ]
             first = await watcher.found.get()
-            asleep = 3_600.0
+            sleeper.discovery.moved()
             assert await watcher.lost.get() == first
             assert await watcher.found.get() != first
-            assert sleeper.moved.is_set()
             for task in running:
                 task.cancel()
 
@@ -270,7 +263,6 @@ async def test_a_goodbye_from_a_stranger_is_nothing() -> None:
 async def test_a_machine_that_moves_is_found_on_its_new_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(discovery, "_WATCH_S", 0.05)
     async with asyncio.timeout(20), Watcher() as watcher, Watcher() as mover:
         mover.discovery.announce()
         async with asyncio.TaskGroup() as tasks:
@@ -281,6 +273,7 @@ async def test_a_machine_that_moves_is_found_on_its_new_network(
             first = await watcher.found.get()
             moved = [IPv4Interface("127.0.0.1/16")]
             monkeypatch.setattr(discovery, "interfaces_of", lambda _names: moved)
+            mover.discovery.moved()
             assert await watcher.lost.get() == first
             second = await watcher.found.get()
             assert (await watcher.discovery.resolve(second)).addresses == ("127.0.0.1",)
@@ -289,7 +282,6 @@ async def test_a_machine_that_moves_is_found_on_its_new_network(
 
 
 async def test_a_network_that_comes_back_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "_WATCH_S", 0.05)
     async with asyncio.timeout(20), Watcher() as watcher, Watcher() as mover:
         mover.discovery.announce()
         async with asyncio.TaskGroup() as tasks:
@@ -299,8 +291,10 @@ async def test_a_network_that_comes_back_is_taken_up(monkeypatch: pytest.MonkeyP
             ]
             first = await watcher.found.get()
             monkeypatch.setattr(discovery, "interfaces_of", lambda _names: [])
+            mover.discovery.moved()
             assert await watcher.lost.get() == first
             monkeypatch.setattr(discovery, "interfaces_of", lambda _names: [LOOPBACK])
+            mover.discovery.moved()
             assert await watcher.found.get() != first
             for task in running:
                 task.cancel()
