@@ -16,7 +16,8 @@ from p2pchat import errors
 from p2pchat.core.bounds import GUESSES_MAX
 from p2pchat.core.identity import Random
 from p2pchat.events import Event, Note
-from p2pchat.node.invites import Invites, locked, mapped, tries
+from p2pchat.node.invites import Invites
+from p2pchat.node.outcome import locked, mapped, tries
 from p2pchat.node.password import Guarded
 from p2pchat.store.database import Database
 from signaling import pairing

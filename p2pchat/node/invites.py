@@ -8,40 +8,33 @@ not silence. The guest's side is `pursuits`.
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from p2pchat import errors
-from p2pchat.core.bounds import GUESSES_MAX
 from p2pchat.core.handshake import Proven
-from p2pchat.core.identity import Identity, Random, id_text
+from p2pchat.core.identity import id_text
 from p2pchat.core.invite import app_bytes
-from p2pchat.core.password import password_key
-from p2pchat.events import Event, Note
+from p2pchat.events import Note
 from p2pchat.net.transport import ConnectFailed, Transport
-from p2pchat.node.mailboxes import Mailboxes
-from p2pchat.node.password import Guarded
-from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
+from p2pchat.node.door import Door
+from p2pchat.node.outcome import expired, locked, mapped, result_of, settle, tries, unreachable
+from p2pchat.node.password import Guarded, key_of
+from p2pchat.node.peers import Purpose, Session
 from p2pchat.store import invites as table
-from p2pchat.store.database import Connection, Database
+from p2pchat.store.database import Connection
 from p2pchat.store.groups import invite_room, set_invite_room
 from signaling.carriers import Registration, paste
 from signaling.code import Code
 from signaling.envelope import SlotKeys
-from signaling.errors import SignalingError
 from signaling.invite import Invite, Reply
 
-__all__ = ["Admit", "Invites", "expired", "key_of", "locked", "mapped", "result_of", "settle",
-           "tries"]  # fmt: skip
+__all__ = ["Invites"]
 
 _log = logging.getLogger(__name__)
 _OFFERS_MAX = 16
 """Pasted invites that wait at once, each with its own socket."""
 _LATE_S = 300.0
-
-Admit = Callable[[Connection, Proven, Invite], None]
-"""Takes in a peer who came by an invite, or whose it is, in the transaction it is given."""
 
 
 @dataclass(slots=True)
@@ -56,41 +49,24 @@ class _Hosted:
 
 
 class Invites:
-    def __init__(
-        self,
-        database: Database,
-        peers: Peers,
-        mailboxes: Mailboxes,
-        identity: Callable[[], Identity],
-        admit: Admit,
-        random: Random,
-        wall: Callable[[], float],
-        tasks: asyncio.TaskGroup,
-        publish: Callable[[Event], None],
-    ) -> None:
-        self._database = database
-        self._peers = peers
-        self._mailboxes = mailboxes
-        self._identity = identity
-        self._admit = admit
-        self._random = random
-        self._wall = wall
-        self._tasks = tasks
-        self._publish = publish
+    def __init__(self, door: Door) -> None:
+        self._door = door
         self._hosted: dict[bytes, _Hosted] = {}
 
     # -- host ----------------------------------------------------------------------------------
 
     async def resume(self) -> None:
         """Serve the invites that an earlier run left behind."""
-        for row in await self._database.read(table.living):
-            if row.expires > self._wall():
-                invite = Invite(self._identity().person, row.secret, int(row.expires), b"", None)
+        for row in await self._door.database.read(table.living):
+            if row.expires > self._door.wall():
+                invite = Invite(
+                    self._door.identity().person, row.secret, int(row.expires), b"", None
+                )
                 self._host(invite, None, None if row.nameplate else row.password)
 
     async def coded(self) -> list[tuple[Invite, int, bytes]]:
         """Invites that nobody has come by, with the nameplate and secret of their code."""
-        identity = self._identity()
+        identity = self._door.identity()
 
         def read(tx: Connection) -> list[tuple[Invite, int, bytes]]:
             return [
@@ -101,7 +77,7 @@ class Invites:
                         int(row.expires),
                         app_bytes(
                             identity.certificate.name,
-                            self._mailboxes.own,
+                            self._door.mailboxes.own,
                             room=invite_room(tx, row.id) is not None,
                         ),
                     ),
@@ -112,7 +88,9 @@ class Invites:
                 if row.nameplate and row.password and row.state == "open"
             ]
 
-        return [found for found in await self._database.read(read) if found[0].id in self._hosted]
+        return [
+            found for found in await self._door.database.read(read) if found[0].id in self._hosted
+        ]
 
     async def create(
         self,
@@ -137,13 +115,13 @@ class Invites:
             and code is None
             and sum(hosted.offer is not None for hosted in self._hosted.values()) < _OFFERS_MAX
         ):
-            transport = await Transport.offering(self._peers.settings)
-        identity = self._identity()
+            transport = await Transport.offering(self._door.peers.settings)
+        identity = self._door.identity()
         invite = Invite(
             identity.person,
-            self._random(16),
-            int(self._wall() + expires_s),
-            app_bytes(identity.certificate.name, self._mailboxes.own, room=into is not None),
+            self._door.random(16),
+            int(self._door.wall() + expires_s),
+            app_bytes(identity.certificate.name, self._door.mailboxes.own, room=into is not None),
             transport.description if transport else None,
             password=key is not None,
         )
@@ -161,7 +139,7 @@ class Invites:
                 if into is not None:
                     set_invite_room(tx, invite.id, into[0], ask=into[1])
 
-            await self._database.write(add)
+            await self._door.database.write(add)
         except BaseException:
             if transport is not None:
                 await transport.aclose()
@@ -174,16 +152,16 @@ class Invites:
         # Nobody need wait for it.
         outcome.add_done_callback(lambda future: future.cancelled() or future.exception())
         hosted = _Hosted(invite, password, [], transport, outcome)
-        hosted.registrations = self._peers.serve(
+        hosted.registrations = self._door.peers.serve(
             SlotKeys.derive(invite.slot_secret), lambda via: self._host_purpose(hosted, via)
         )
         self._hosted[invite.id] = hosted
-        self._tasks.create_task(self._expire(hosted))
+        self._door.tasks.create_task(self._expire(hosted))
         if transport is not None:
-            self._tasks.create_task(transport.keep_alive())
+            self._door.tasks.create_task(transport.keep_alive())
 
     async def _expire(self, hosted: _Hosted) -> None:
-        await asyncio.sleep(max(0.0, hosted.invite.expires + _LATE_S - self._wall()))
+        await asyncio.sleep(max(0.0, hosted.invite.expires + _LATE_S - self._door.wall()))
         await self._stop(hosted, expired())
 
     async def _stop(self, hosted: _Hosted, why: Exception) -> None:
@@ -200,18 +178,18 @@ class Invites:
         invite = hosted.invite
 
         async def admit(proven: Proven) -> str | None:
-            if proven.certificate.person == self._identity().person:
+            if proven.certificate.person == self._door.identity().person:
                 return "not-expected"
-            if self._wall() > invite.expires:
+            if self._door.wall() > invite.expires:
                 return "invite-expired"
 
             def claim(tx: Connection) -> str | None:
                 refusal = table.claim(tx, invite.id, proven.certificate.device)
                 if refusal is None:
-                    self._admit(tx, proven, invite)
+                    self._door.admit(tx, proven, invite)
                 return refusal
 
-            refusal = await self._database.write(claim)
+            refusal = await self._door.database.write(claim)
             if refusal == "invite-used":
                 _log.warning(
                     "an invite was tried by a second device: its blob leaked",
@@ -221,12 +199,12 @@ class Invites:
 
         def settled(result: Session | Exception) -> None:
             if isinstance(result, Session):
-                self._tasks.create_task(self._used(hosted, result))
+                self._door.tasks.create_task(self._used(hosted, result))
 
         password = None
         if hosted.password is not None:
             password = Guarded(
-                hosted.password, invite.id, self._database, partial(self.guessed, invite.id)
+                hosted.password, invite.id, self._door.database, partial(self.guessed, invite.id)
             )
         return Purpose("b", invite.psk, None, via, admit, settled, password)
 
@@ -235,7 +213,9 @@ class Invites:
         text = f"somebody tried a wrong {what} on your invite: {tries(left)}"
         if left == 0:
             text = f"the third wrong {what} was tried on your invite: it is dead now"
-        self._publish(Note(text=text, code="password-wrong", invite=invite_id.hex(), left=left))
+        self._door.publish(
+            Note(text=text, code="password-wrong", invite=invite_id.hex(), left=left)
+        )
         hosted = self._hosted.get(invite_id)
         if left == 0 and hosted is not None and not hosted.outcome.done():
             hosted.outcome.set_exception(
@@ -243,7 +223,7 @@ class Invites:
             )
 
     async def _used(self, hosted: _Hosted, session: Session) -> None:
-        await self._database.write(lambda tx: table.use(tx, hosted.invite.id))
+        await self._door.database.write(lambda tx: table.use(tx, hosted.invite.id))
         if not hosted.outcome.done():
             hosted.outcome.set_result(session)
         if hosted.offer is not None and session.via != "paste":
@@ -258,7 +238,7 @@ class Invites:
         hosted = self._hosted.get(invite_id)
         if hosted is None:
             raise expired()
-        left = hosted.invite.expires - self._wall()
+        left = hosted.invite.expires - self._door.wall()
         try:
             async with asyncio.timeout(max(0.0, left)):
                 return await asyncio.shield(hosted.outcome)
@@ -272,11 +252,11 @@ class Invites:
         except errors.Refused as refused:
             if refused.code == "invite-locked":
                 # Whoever asks is still told so.
-                await asyncio.sleep(max(0.0, invite.expires - self._wall()))
+                await asyncio.sleep(max(0.0, invite.expires - self._door.wall()))
 
     async def withdraw(self, invite_id: bytes) -> None:
         """Nobody can come by it any more. Raises errors.Refused `invite-unknown`."""
-        known = await self._database.write(lambda tx: table.withdraw(tx, invite_id))
+        known = await self._door.database.write(lambda tx: table.withdraw(tx, invite_id))
         if not known:
             raise errors.Refused(
                 "invite-unknown", "there is no open invite of that id", "see p2pchat status"
@@ -313,7 +293,7 @@ class Invites:
                 "invite-used", "this invite is used already", "make a new one for each friend"
             )
         if hosted.offer is None:
-            raise _unreachable("this invite's waiting offer was answered before, and failed")
+            raise unreachable("this invite's waiting offer was answered before, and failed")
         with mapped():
             answer = paste.open_reply(hosted.invite, reply)
         transport, hosted.offer = hosted.offer, None
@@ -328,8 +308,8 @@ class Invites:
             await transport.accept(answer)
         except ConnectFailed as failed:
             await transport.aclose()
-            raise _unreachable(str(failed)) from failed
-        self._peers.begin(
+            raise unreachable(str(failed)) from failed
+        self._door.peers.begin(
             transport,
             dataclasses.replace(purpose, settled=settled),
         )
@@ -349,96 +329,3 @@ class Invites:
             if hosted.offer is not None:
                 await hosted.offer.aclose()
         self._hosted.clear()
-
-
-def settle(outcome: "asyncio.Future[Session]", result: Session | Exception) -> None:
-    if outcome.done():
-        return
-    if isinstance(result, Session):
-        outcome.set_result(result)
-    else:
-        outcome.set_exception(result)
-
-
-async def result_of(outcome: "asyncio.Future[Session]") -> Session:
-    """The session, or the error a person should see."""
-    try:
-        return await asyncio.shield(outcome)
-    except LinkRefused as refused:
-        match refused.code:
-            case "invite-used":
-                raise errors.Refused(
-                    "invite-used",
-                    "this invite is already used",
-                    "an invite works once: ask your friend for a new one",
-                ) from refused
-            case "invite-expired":
-                raise expired() from refused
-            case "invite-withdrawn":
-                raise errors.Refused(
-                    "invite-withdrawn",
-                    "this invite was withdrawn",
-                    "ask your friend for a new one",
-                ) from refused
-            case "invite-locked":
-                raise locked("ask your friend for a new one") from refused
-            case "password-wrong":
-                left = max(0, min(refused.left, GUESSES_MAX))
-                raise errors.Refused(
-                    "password-wrong",
-                    f"that is not the password of this invite; {tries(left)}",
-                    "ask your friend for the password, and join again"
-                    if left
-                    else "ask your friend for a new invite: this one is dead",
-                ) from refused
-            case "not-expected":
-                raise errors.Refused(
-                    "identity-mismatch",
-                    "somebody else answered than the one who made the invite",
-                    "do not trust this connection; ask your friend for a new invite",
-                ) from refused
-        raise _unreachable(f"the link was refused ({refused.code})") from refused
-    except ConnectFailed as failed:
-        raise _unreachable(str(failed)) from failed
-
-
-def key_of(password: str | None) -> bytes | None:
-    if password == "":
-        raise errors.Usage("password-missing", "the password is empty", "give one of a few words")
-    return None if password is None else password_key(password)
-
-
-def tries(left: int) -> str:
-    return "1 try is left" if left == 1 else f"{left} tries are left"
-
-
-def locked(hint: str, what: str = "password") -> errors.Refused:
-    return errors.Refused(
-        "invite-locked", f"three wrong {what}s were tried on this invite: it is dead", hint
-    )
-
-
-def expired() -> errors.Refused:
-    return errors.Refused(
-        "invite-expired", "this invite has expired", "ask for, or make, a new one"
-    )
-
-
-def _unreachable(why: str) -> errors.Unreachable:
-    return errors.Unreachable(
-        "unreachable",
-        f"no connection: {why}",
-        "is your friend's p2pchat running, and waiting with the invite? try again, "
-        "or paste the reply blob back",
-    )
-
-
-class mapped:  # noqa: N801  (used as a verb: `with mapped():`)
-    """Turns errors of `signaling` into ours, by code."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, SignalingError):
-            raise errors.error_for(error.code, error.message, error.hint) from error

@@ -17,6 +17,7 @@ from p2pchat.net.transport import Settings
 from p2pchat.node.codes import Codes, shared_lines
 from p2pchat.node.dht import open_dht
 from p2pchat.node.directory import Directory
+from p2pchat.node.door import Door
 from p2pchat.node.following import Following
 from p2pchat.node.introductions import Introductions
 from p2pchat.node.invites import Invites
@@ -134,21 +135,18 @@ async def _open(
     ]
     settings = Settings(tuple(net.stun), tuple(net.interfaces), tuple(net.turn))
     peers = Peers(Switchboard(parts, directory), tasks, carriers, settings, random)
-    invites = Invites(
-        database, peers, mailboxes, owner.me, meeting.admit, random, wall, tasks, publish
+    door = Door(
+        database=database,
+        peers=peers,
+        mailboxes=mailboxes,
+        identity=owner.me,
+        admit=meeting.admit,
+        random=random,
+        wall=wall,
+        tasks=tasks,
+        publish=publish,
     )
-    pursuits = Pursuits(
-        database,
-        peers,
-        mailboxes,
-        owner.me,
-        meeting.admit,
-        random,
-        wall,
-        tasks,
-        publish,
-        meeting.arrived,
-    )
+    invites, pursuits = Invites(door), Pursuits(door, meeting.arrived)
     mesh = Mesh(parts.rooms, parts.groups, parts.people, peers, owner.me)
     introductions = Introductions(peers, mesh, lambda: owner.person, tasks, random, wall)
     peers.beside = lambda person: [*mailboxes.beside(person), introductions.to(person)]

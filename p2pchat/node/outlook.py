@@ -11,8 +11,8 @@ from ipaddress import ip_address
 from p2pchat.core.identity import id_text
 from p2pchat.core.invite import inviter_mailbox, inviter_name, leads_into_room
 from p2pchat.events import Finding
-from p2pchat.node.invites import mapped
 from p2pchat.node.network import Situation, mailbox_finding
+from p2pchat.node.outcome import mapped
 from signaling.carriers.interfaces import Interface, interfaces_of
 from signaling.invite import EXPIRY_TOLERANCE_S, Invite
 from signaling.sdp import Candidate

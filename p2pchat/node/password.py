@@ -9,10 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from p2pchat import errors
+from p2pchat.core.password import password_key
 from p2pchat.store import invites as table
 from p2pchat.store.database import Database
 
-__all__ = ["Guarded", "OneTry", "Password", "Turn"]
+__all__ = ["Guarded", "OneTry", "Password", "Turn", "key_of"]
 
 
 class Password(Protocol):
@@ -76,3 +78,10 @@ class OneTry:
 
     def wrong(self, left: int) -> None:
         """Never: it is the host that looks."""
+
+
+def key_of(password: str | None) -> bytes | None:
+    """What a password proves; None where there is none. Raises errors.Usage for an empty one."""
+    if password == "":
+        raise errors.Usage("password-missing", "the password is empty", "give one of a few words")
+    return None if password is None else password_key(password)

@@ -12,19 +12,19 @@ from functools import partial
 
 from p2pchat import errors
 from p2pchat.core.handshake import Proven
-from p2pchat.core.identity import Identity, Random, id_text
+from p2pchat.core.identity import id_text
 from p2pchat.core.invite import inviter_mailbox, inviter_name
 from p2pchat.events import Event, Note, ReplyReady, Waiting
 from p2pchat.events import Peer as PeerEvent
 from p2pchat.net.transport import ConnectFailed, Transport
-from p2pchat.node.invites import Admit, expired, key_of, mapped, result_of, settle
-from p2pchat.node.mailboxes import Mailboxes
-from p2pchat.node.password import OneTry, Turn
-from p2pchat.node.peers import LinkRefused, Peers, Purpose, Session
+from p2pchat.node.door import Door
+from p2pchat.node.outcome import expired, mapped, result_of, settle
+from p2pchat.node.password import OneTry, Turn, key_of
+from p2pchat.node.peers import LinkRefused, Purpose, Session
 from p2pchat.node.trail import Trail
 from p2pchat.node.waiting import waiting_row
 from p2pchat.store import pursuits as table
-from p2pchat.store.database import Connection, Database
+from p2pchat.store.database import Connection
 from signaling.carriers import Carrier, Registration, paste
 from signaling.envelope import SlotKeys
 from signaling.invite import EXPIRY_TOLERANCE_S, Invite
@@ -119,28 +119,8 @@ class Pursuit:
 class Pursuits:
     """All joins of a node that has a network. `came` hears of a kept one that has worked."""
 
-    def __init__(
-        self,
-        database: Database,
-        peers: Peers,
-        mailboxes: Mailboxes,
-        identity: Callable[[], Identity],
-        admit: Admit,
-        random: Random,
-        wall: Callable[[], float],
-        tasks: asyncio.TaskGroup,
-        publish: Callable[[Event], None],
-        came: Callable[[Session, Invite], None],
-    ) -> None:
-        self._database = database
-        self._peers = peers
-        self._mailboxes = mailboxes
-        self._identity = identity
-        self._admit = admit
-        self._random = random
-        self._wall = wall
-        self._tasks = tasks
-        self._publish = publish
+    def __init__(self, door: Door, came: Callable[[Session, Invite], None]) -> None:
+        self._door = door
         self._came = came
         self._kept: dict[bytes, Pursuit] = {}
 
@@ -189,10 +169,10 @@ class Pursuits:
         finally:
             if not kept:
                 pursuit.close()
-                await self._database.write(lambda tx: table.drop(tx, invite.id))
+                await self._door.database.write(lambda tx: table.drop(tx, invite.id))
 
     def _left(self, invite: Invite) -> float:
-        return invite.expires + EXPIRY_TOLERANCE_S - self._wall()
+        return invite.expires + EXPIRY_TOLERANCE_S - self._door.wall()
 
     def _limit(self, invite: Invite, timeout: float | None, *, keep: bool) -> float:
         if timeout is None and keep:
@@ -214,14 +194,14 @@ class Pursuits:
 
     def _checked(self, text: str, password: str | None) -> tuple[Invite, bytes | None]:
         with mapped():
-            invite = Invite.parse(text, self._wall())
-        if invite.inviter == self._identity().person:
+            invite = Invite.parse(text, self._door.wall())
+        if invite.inviter == self._door.identity().person:
             raise errors.Refused(
                 "invite-own",
                 "this invite is your own",
                 "send it to your friend, who runs: p2pchat join BLOB",
             )
-        if self._peers.refuses(invite.inviter):
+        if self._door.peers.refuses(invite.inviter):
             raise errors.Refused(
                 "peer-blocked",
                 "this invite is of somebody whom you have blocked",
@@ -237,18 +217,18 @@ class Pursuits:
 
     def _begin(self, invite: Invite, key: bytes | None, tell: Callable[[Event], None]) -> Pursuit:
         mailbox = inviter_mailbox(invite.app)
-        also = self._mailboxes.named(mailbox)
+        also = self._door.mailboxes.named(mailbox)
 
         def admit(proven: Proven) -> "asyncio.Future[None]":
             def write(tx: Connection) -> None:
-                self._admit(tx, proven, invite)
+                self._door.admit(tx, proven, invite)
                 if also:
-                    self._mailboxes.remember(tx, proven.certificate.person, mailbox)
+                    self._door.mailboxes.remember(tx, proven.certificate.person, mailbox)
 
-            return self._database.submit(write)
+            return self._door.database.submit(write)
 
-        pursuit = Pursuit(invite, key, admit, [*self._peers.carriers, *also], tell)
-        pursuit.registrations = self._peers.seek(
+        pursuit = Pursuit(invite, key, admit, [*self._door.peers.carriers, *also], tell)
+        pursuit.registrations = self._door.peers.seek(
             SlotKeys.derive(invite.slot_secret),
             pursuit.purpose,
             wanted=lambda: pursuit.wanted,
@@ -266,9 +246,9 @@ class Pursuits:
                     "set lan.enabled=true, or name a mailbox; p2pchat doctor BLOB tells more",
                 )
             return
-        transport = await Transport.answering(self._peers.settings, invite.description)
+        transport = await Transport.answering(self._door.peers.settings, invite.description)
         reply = paste.make_reply(
-            invite, transport.description, now=self._wall(), random=self._random
+            invite, transport.description, now=self._door.wall(), random=self._door.random
         )
         text = "paste this reply back to your friend, who pastes it where the invite waits"
         if not alone:
@@ -279,37 +259,37 @@ class Pursuits:
         pursuit.trail.pasting()
         pursuit.tell(Note(text=text))
         pursuit.tell(ReplyReady(blob=reply.text()))
-        self._peers.begin(transport, pursuit.purpose("paste"), timeout_s=max(1.0, lasts_s))
+        self._door.peers.begin(transport, pursuit.purpose("paste"), timeout_s=max(1.0, lasts_s))
 
     # -- what goes on --------------------------------------------------------------------------
 
     async def resume(self) -> None:
         """Go on with what earlier runs have left."""
-        for row in await self._database.read(table.kept):
+        for row in await self._door.database.read(table.kept):
             with mapped():
                 invite = Invite.parse(row.blob, 0.0)
-            if self._left(invite) <= 0 or self._peers.refuses(invite.inviter):
+            if self._left(invite) <= 0 or self._door.peers.refuses(invite.inviter):
                 await self._end(invite, expired() if self._left(invite) <= 0 else None)
                 continue
-            self._watch(self._begin(invite, row.password, self._publish))
+            self._watch(self._begin(invite, row.password, self._door.publish))
 
     async def _keep(self, pursuit: Pursuit) -> Waiting:
         invite = pursuit.invite
-        now = self._wall()
+        now = self._door.wall()
 
         def write(tx: Connection) -> table.Row:
             until = self._left(invite) + now
             table.keep(tx, invite.id, invite.text(), pursuit.key, until, now)
             return next(row for row in table.kept(tx) if row.id == invite.id)
 
-        row = await self._database.write(write)
+        row = await self._door.database.write(write)
         self._watch(pursuit)
         return waiting_row(row, pursuit.trail.summary())
 
     def _watch(self, pursuit: Pursuit) -> None:
-        pursuit.tell = self._publish
+        pursuit.tell = self._door.publish
         self._kept[pursuit.invite.id] = pursuit
-        pursuit.watching = self._tasks.create_task(self._follow(pursuit))
+        pursuit.watching = self._door.tasks.create_task(self._follow(pursuit))
 
     async def _follow(self, pursuit: Pursuit) -> None:
         invite = pursuit.invite
@@ -331,10 +311,10 @@ class Pursuits:
             self._came(session, invite)
 
     async def _end(self, invite: Invite, why: errors.Error | None) -> None:
-        await self._database.write(lambda tx: table.drop(tx, invite.id))
+        await self._door.database.write(lambda tx: table.drop(tx, invite.id))
         if why is not None:
             text = f"the join by the invite of {inviter_name(invite.app)} has ended: {why.message}"
-            self._publish(Note(text=text, code=why.code, invite=invite.id.hex()))
+            self._door.publish(Note(text=text, code=why.code, invite=invite.id.hex()))
 
     def told(self, invite_id: bytes) -> str | None:
         """How far a kept join has come."""
