@@ -1,20 +1,16 @@
 """A body that somebody left out is had from somebody else; what is deleted is not asked for."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
-import pytest
 
 from p2pchat.core.bounds import LACKING_BYTES, LACKING_TRIES
 from p2pchat.core.entry import DELETE, EDIT, DeleteBody, EditBody, Entry
-from p2pchat.core.identity import Identity
 from p2pchat.core.wire import Bodies, Body, Lacking
 from p2pchat.node.bodies import Filling
 from p2pchat.store import lacking
 from p2pchat.store.database import Connection
-from tests.node.desk import Desk, open_desk
+from tests.node.desk import Desk
 
 _TAG = b"t" * 16
 
@@ -37,16 +33,6 @@ class _Link:
         self.sent.append(frame)
 
 
-@pytest.fixture
-def ann() -> Identity:
-    return Identity.create("Ann", os.urandom)
-
-
-@pytest.fixture
-def bob() -> Identity:
-    return Identity.create("Bob", os.urandom)
-
-
 def _bare(entries: Sequence[Entry], *which: Entry) -> list[Entry]:
     names = {entry.id for entry in which}
     return [msgspec.structs.replace(one, body=None) if one.id in names else one for one in entries]
@@ -59,101 +45,83 @@ async def _asked(far: Desk) -> tuple[_Link, tuple[bytes, ...]]:
     return link, ids
 
 
-async def test_what_one_left_out_another_brings(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
-        entry = await near.say("kept from you")
-        edit = await near.write(EDIT, EditBody(entry.id, "and the edit too"))
-        whole = [one for entries in near.committed for one in entries]
-        await far.take(_bare(whole, entry, edit))
-        assert await far.texts() == []
-        link, ids = await _asked(far)
-        assert set(ids) == {entry.id, edit.id}
-        answering = _Link(near.room)
-        await Filling(near.database, near.rooms).received(answering, Lacking(_TAG, ids))
-        for frame in answering.sent:
-            assert isinstance(frame, Bodies)
-            await Filling(far.database, far.rooms).received(link, frame)
-        assert await far.texts() == await far.texts("edit") == ["and the edit too"]
-        assert await far.bodies() == await near.bodies()
-        assert (await _asked(far))[1] == ()
+async def test_what_one_left_out_another_brings(desks: tuple[Desk, Desk]) -> None:
+    near, far = desks
+    entry = await near.say("kept from you")
+    edit = await near.write(EDIT, EditBody(entry.id, "and the edit too"))
+    whole = [one for entries in near.committed for one in entries]
+    await far.take(_bare(whole, entry, edit))
+    assert await far.texts() == []
+    link, ids = await _asked(far)
+    assert set(ids) == {entry.id, edit.id}
+    answering = _Link(near.room)
+    await Filling(near.database, near.rooms).received(answering, Lacking(_TAG, ids))
+    for frame in answering.sent:
+        assert isinstance(frame, Bodies)
+        await Filling(far.database, far.rooms).received(link, frame)
+    assert await far.texts() == await far.texts("edit") == ["and the edit too"]
+    assert await far.bodies() == await near.bodies()
+    assert (await _asked(far))[1] == ()
 
 
-async def test_what_was_not_asked_for_or_is_another_is_not_taken(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
-        entry = await near.say("hello")
-        await far.take(_bare(near.committed[0], entry))
-        filling = Filling(far.database, far.rooms)
-        assert entry.body is not None
-        right = Bodies(_TAG, (Body(entry.id, entry.body),))
-        await filling.received(_Link(far.room), right)
-        assert await far.texts() == []
-        link, _ = await _asked(far)
-        await filling.received(link, Bodies(_TAG, (Body(entry.id, b"x" + entry.body[1:]),)))
-        await filling.received(link, Bodies(b"?" * 16, right.rows))
-        assert await far.texts() == []
-        await filling.received(link, right)
-        assert await far.texts() == ["hello"]
+async def test_what_was_not_asked_for_or_is_another_is_not_taken(desks: tuple[Desk, Desk]) -> None:
+    near, far = desks
+    entry = await near.say("hello")
+    await far.take(_bare(near.committed[0], entry))
+    filling = Filling(far.database, far.rooms)
+    assert entry.body is not None
+    right = Bodies(_TAG, (Body(entry.id, entry.body),))
+    await filling.received(_Link(far.room), right)
+    assert await far.texts() == []
+    link, _ = await _asked(far)
+    await filling.received(link, Bodies(_TAG, (Body(entry.id, b"x" + entry.body[1:]),)))
+    await filling.received(link, Bodies(b"?" * 16, right.rows))
+    assert await far.texts() == []
+    await filling.received(link, right)
+    assert await far.texts() == ["hello"]
 
 
 async def test_what_is_deleted_is_neither_asked_for_nor_taken_nor_given(
-    tmp_path: Path, ann: Identity, bob: Identity
+    desks: tuple[Desk, Desk],
 ) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
-        entry = await near.say("a blunder")
-        await far.take(_bare(near.committed[0], entry))
-        link, _ = await _asked(far)
-        await near.write(DELETE, DeleteBody(entry.id))
-        await far.take(near.committed[-1])
-        assert (await _asked(far))[1] == ()
-        assert entry.body is not None
-        rows = (Body(entry.id, entry.body),)
-        await Filling(far.database, far.rooms).received(link, Bodies(_TAG, rows))
-        assert (await far.bodies())[entry.id] is None
-        answering = _Link(near.room)
-        await Filling(near.database, near.rooms).received(answering, Lacking(_TAG, (entry.id,)))
-        assert answering.sent == []
+    near, far = desks
+    entry = await near.say("a blunder")
+    await far.take(_bare(near.committed[0], entry))
+    link, _ = await _asked(far)
+    await near.write(DELETE, DeleteBody(entry.id))
+    await far.take(near.committed[-1])
+    assert (await _asked(far))[1] == ()
+    assert entry.body is not None
+    rows = (Body(entry.id, entry.body),)
+    await Filling(far.database, far.rooms).received(link, Bodies(_TAG, rows))
+    assert (await far.bodies())[entry.id] is None
+    answering = _Link(near.room)
+    await Filling(near.database, near.rooms).received(answering, Lacking(_TAG, (entry.id,)))
+    assert answering.sent == []
 
 
-async def test_an_answer_is_bounded_and_so_is_the_asking(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
-        entries = [await near.say(str(number) * 60_000) for number in range(6)]
-        answering = _Link(near.room)
-        ids = tuple(entry.id for entry in entries)
-        await Filling(near.database, near.rooms).received(answering, Lacking(_TAG, ids))
-        sizes = [
-            sum(len(row.body) for row in frame.rows)
-            for frame in answering.sent
-            if isinstance(frame, Bodies)
-        ]
-        assert 3 * 60_000 < sum(sizes) <= LACKING_BYTES
-        assert max(sizes) <= LACKING_BYTES // 2
-        await far.take(_bare(near.committed[0], entries[0]))
-        link, _ = await _asked(far)
-        await Filling(far.database, far.rooms).ask(link, far.room)
-        assert len(link.sent) == 1, "once a link"
-        for _ in range(LACKING_TRIES):
-            await _asked(far)
-        assert (await _asked(far))[1] == ()
+async def test_an_answer_is_bounded_and_so_is_the_asking(desks: tuple[Desk, Desk]) -> None:
+    near, far = desks
+    entries = [await near.say(str(number) * 60_000) for number in range(6)]
+    answering = _Link(near.room)
+    ids = tuple(entry.id for entry in entries)
+    await Filling(near.database, near.rooms).received(answering, Lacking(_TAG, ids))
+    sizes = [
+        sum(len(row.body) for row in frame.rows)
+        for frame in answering.sent
+        if isinstance(frame, Bodies)
+    ]
+    assert 3 * 60_000 < sum(sizes) <= LACKING_BYTES
+    assert max(sizes) <= LACKING_BYTES // 2
+    await far.take(_bare(near.committed[0], entries[0]))
+    link, _ = await _asked(far)
+    await Filling(far.database, far.rooms).ask(link, far.room)
+    assert len(link.sent) == 1, "once a link"
+    for _ in range(LACKING_TRIES):
+        await _asked(far)
+    assert (await _asked(far))[1] == ()
 
-        def read(tx: Connection) -> list[bytes]:
-            return lacking.wanted(tx, b"?" * 32, ())
+    def read(tx: Connection) -> list[bytes]:
+        return lacking.wanted(tx, b"?" * 32, ())
 
-        assert await far.database.read(read) == []
+    assert await far.database.read(read) == []

@@ -33,147 +33,114 @@ from p2pchat.store.database import Connection
 from tests.node.desk import Desk, open_desk
 
 
-@pytest.fixture
-def ann() -> Identity:
-    return Identity.create("Ann", os.urandom)
+async def test_an_edit_is_read_and_found_and_the_old_text_is_not(desk: Desk) -> None:
+    entry = await desk.say("an apple")
+    await desk.write(EDIT, EditBody(entry.id, "a pear"))
+    await desk.write(EDIT, EditBody(entry.id, "a plum"))
+    message = (await desk.read())[0]
+    assert (message.text, message.edited) == ("a plum", True)
+    assert await desk.texts("plum") == ["a plum"]
+    assert await desk.texts("apple") == await desk.texts("pear") == []
+    assert desk.changes() == [("edited", "a pear", True), ("edited", "a plum", True)]
+    versions = await desk.rooms.versions(entry)
+    assert [one.text for one in versions] == ["an apple", "a pear", "a plum"]
 
 
-@pytest.fixture
-def bob() -> Identity:
-    return Identity.create("Bob", os.urandom)
-
-
-async def test_an_edit_is_read_and_found_and_the_old_text_is_not(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with open_desk(tmp_path / "ann", ann, bob) as desk:
-        entry = await desk.say("an apple")
-        await desk.write(EDIT, EditBody(entry.id, "a pear"))
-        await desk.write(EDIT, EditBody(entry.id, "a plum"))
+async def test_a_delete_leaves_a_mark_and_no_word_on_disk(desks: tuple[Desk, Desk]) -> None:
+    near, far = desks
+    entry = await near.say("a blunder")
+    edit = await near.write(EDIT, EditBody(entry.id, "a calamity"))
+    await near.write(DELETE, DeleteBody(entry.id))
+    late = await near.write(EDIT, EditBody(entry.id, "a disaster"))
+    for entries in near.committed:
+        await far.take(entries)
+    for desk in (near, far):
         message = (await desk.read())[0]
-        assert (message.text, message.edited) == ("a plum", True)
-        assert await desk.texts("plum") == ["a plum"]
-        assert await desk.texts("apple") == await desk.texts("pear") == []
-        assert desk.changes() == [("edited", "a pear", True), ("edited", "a plum", True)]
-        versions = await desk.rooms.versions(entry)
-        assert [one.text for one in versions] == ["an apple", "a pear", "a plum"]
-
-
-async def test_a_delete_leaves_a_mark_and_no_word_on_disk(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
-        entry = await near.say("a blunder")
-        edit = await near.write(EDIT, EditBody(entry.id, "a calamity"))
-        await near.write(DELETE, DeleteBody(entry.id))
-        late = await near.write(EDIT, EditBody(entry.id, "a disaster"))
-        for entries in near.committed:
-            await far.take(entries)
-        for desk in (near, far):
-            message = (await desk.read())[0]
-            assert (message.text, message.deleted, message.edited) == ("", True, False)
-            for word in ("blunder", "calamity", "disaster"):
-                assert await desk.texts(word) == []
-            bodies = await desk.bodies()
-            assert [bodies[one.id] for one in (entry, edit, late)] == [None, None, None]
-            assert await desk.indexed() == []
-        assert ("deleted", None, True) in near.changes()
+        assert (message.text, message.deleted, message.edited) == ("", True, False)
+        for word in ("blunder", "calamity", "disaster"):
+            assert await desk.texts(word) == []
+        bodies = await desk.bodies()
+        assert [bodies[one.id] for one in (entry, edit, late)] == [None, None, None]
+        assert await desk.indexed() == []
+    assert ("deleted", None, True) in near.changes()
 
 
 async def test_a_chain_without_a_deleted_body_is_served_and_taken(
-    tmp_path: Path, ann: Identity, bob: Identity
+    desks: tuple[Desk, Desk], tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
-        entry = await near.say("a blunder")
-        await near.write(DELETE, DeleteBody(entry.id))
-        await near.say("after it")
-        bodies = await near.bodies()
-        whole = [entry for entries in near.committed for entry in entries]
-        await far.take([msgspec.structs.replace(one, body=bodies[one.id]) for one in whole])
-        assert await far.texts() == ["", "after it"]
-        # And without the delete it is not there at all, and takes no place in a listing.
-        async with open_desk(tmp_path / "cut", bob, ann) as cut:
-            known = [one for one in whole if one.header.kind != DELETE]
-            await cut.take([msgspec.structs.replace(one, body=bodies[one.id]) for one in known[:3]])
-            assert await cut.texts() == []
+    near, far = desks
+    entry = await near.say("a blunder")
+    await near.write(DELETE, DeleteBody(entry.id))
+    await near.say("after it")
+    bodies = await near.bodies()
+    whole = [entry for entries in near.committed for entry in entries]
+    await far.take([msgspec.structs.replace(one, body=bodies[one.id]) for one in whole])
+    assert await far.texts() == ["", "after it"]
+    # And without the delete it is not there at all, and takes no place in a listing.
+    async with open_desk(tmp_path / "cut", bob, ann) as cut:
+        known = [one for one in whole if one.header.kind != DELETE]
+        await cut.take([msgspec.structs.replace(one, body=bodies[one.id]) for one in known[:3]])
+        assert await cut.texts() == []
 
 
-async def test_more_edits_than_count_are_forgotten_the_first_first(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with open_desk(tmp_path / "ann", ann, bob) as desk:
-        entry = await desk.say("0")
-        edits = [
-            await desk.write(EDIT, EditBody(entry.id, str(number)))
-            for number in range(1, AMENDMENTS_BY_ONE + 3)
-        ]
-        assert await desk.texts() == [str(AMENDMENTS_BY_ONE + 2)]
-        bodies = await desk.bodies()
-        assert [bodies[edit.id] is None for edit in edits[:4]] == [True, True, False, False]
+async def test_more_edits_than_count_are_forgotten_the_first_first(desk: Desk) -> None:
+    entry = await desk.say("0")
+    edits = [
+        await desk.write(EDIT, EditBody(entry.id, str(number)))
+        for number in range(1, AMENDMENTS_BY_ONE + 3)
+    ]
+    assert await desk.texts() == [str(AMENDMENTS_BY_ONE + 2)]
+    bodies = await desk.bodies()
+    assert [bodies[edit.id] is None for edit in edits[:4]] == [True, True, False, False]
 
 
-async def test_an_edit_that_counts_no_more_is_found_no_more(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with open_desk(tmp_path / "ann", ann, bob) as desk:
-        entry = await desk.say("first")
-        for number in range(AMENDMENTS_BY_ONE):
-            last = await desk.write(EDIT, EditBody(entry.id, f"word{number}"))
-        # As if the clock of the last one had been the furthest behind.
-        await desk.database.write(
-            lambda tx: tx.execute(
-                "UPDATE amendments SET time = 0 WHERE id = ?", (last.id,)
-            ).fetchall()
-        )
-        await desk.write(EDIT, EditBody(entry.id, "latest"))
-        for word in ("first", f"word{AMENDMENTS_BY_ONE - 1}"):
-            assert await desk.texts(word) == []
-        assert await desk.texts("latest") == ["latest"]
-        assert (await desk.bodies())[last.id] is None
+async def test_an_edit_that_counts_no_more_is_found_no_more(desk: Desk) -> None:
+    entry = await desk.say("first")
+    for number in range(AMENDMENTS_BY_ONE):
+        last = await desk.write(EDIT, EditBody(entry.id, f"word{number}"))
+    # As if the clock of the last one had been the furthest behind.
+    await desk.database.write(
+        lambda tx: tx.execute("UPDATE amendments SET time = 0 WHERE id = ?", (last.id,)).fetchall()
+    )
+    await desk.write(EDIT, EditBody(entry.id, "latest"))
+    for word in ("first", f"word{AMENDMENTS_BY_ONE - 1}"):
+        assert await desk.texts(word) == []
+    assert await desk.texts("latest") == ["latest"]
+    assert (await desk.bodies())[last.id] is None
 
 
 async def test_a_message_that_nobody_amends_is_not_read_in_its_commit(
-    tmp_path: Path, ann: Identity, bob: Identity, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_desk(tmp_path / "ann", ann, bob) as desk:
-        desk.rooms.heard = lambda: False
-        first = await desk.say("an apple")
-        opened: list[int] = []
+    desk.rooms.heard = lambda: False
+    first = await desk.say("an apple")
+    opened: list[int] = []
 
-        real = sealing.open_body
+    real = sealing.open_body
 
-        def open_body(key: bytes, sealed: bytes, header: Header) -> bytes | None:
-            opened.append(header.kind)
-            return real(key, sealed, header)
+    def open_body(key: bytes, sealed: bytes, header: Header) -> bytes | None:
+        opened.append(header.kind)
+        return real(key, sealed, header)
 
-        monkeypatch.setattr(sealing, "open_body", open_body)
-        await desk.say("a pear", 60)
-        assert opened == []
-        await desk.write(EDIT, EditBody(first.id, "a plum"))
-        assert sorted(set(opened)) == [MESSAGE, EDIT]
+    monkeypatch.setattr(sealing, "open_body", open_body)
+    await desk.say("a pear", 60)
+    assert opened == []
+    await desk.write(EDIT, EditBody(first.id, "a plum"))
+    assert sorted(set(opened)) == [MESSAGE, EDIT]
 
 
-async def test_an_edit_before_its_target_was_indexed_leaves_one_text(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with open_desk(tmp_path / "ann", ann, bob) as desk:
-        entry = await desk.say("an apple")
-        deleted = await desk.say("a cherry")
-        await desk.write(EDIT, EditBody(entry.id, "a pear"))
-        await desk.write(DELETE, DeleteBody(deleted.id))
-        assert await desk.indexed() == ["a pear"]
-        await desk.rooms.words.complete()
-        assert await desk.indexed() == ["a pear"]
-        # And where all is read anew, as after a repair.
-        await desk.database.write(search.clear)
-        assert await desk.texts("apple") == []
-        assert await desk.indexed() == ["a pear"]
+async def test_an_edit_before_its_target_was_indexed_leaves_one_text(desk: Desk) -> None:
+    entry = await desk.say("an apple")
+    deleted = await desk.say("a cherry")
+    await desk.write(EDIT, EditBody(entry.id, "a pear"))
+    await desk.write(DELETE, DeleteBody(deleted.id))
+    assert await desk.indexed() == ["a pear"]
+    await desk.rooms.words.complete()
+    assert await desk.indexed() == ["a pear"]
+    # And where all is read anew, as after a repair.
+    await desk.database.write(search.clear)
+    assert await desk.texts("apple") == []
+    assert await desk.indexed() == ["a pear"]
 
 
 async def _cut(desk: Desk, last: Entry) -> None:
@@ -193,34 +160,29 @@ async def _cut(desk: Desk, last: Entry) -> None:
     await desk.database.write(work)
 
 
-async def test_what_is_taken_out_of_a_room_has_said_nothing(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with open_desk(tmp_path / "ann", ann, bob) as desk:
-        first = await desk.say("an apple")
-        second = await desk.say("a cherry")
-        deleted = await desk.say("a date")
-        await desk.write(EDIT, EditBody(first.id, "a pear"))
-        await desk.write(REACTION, ReactionBody(second.id, "x", True))
-        await desk.write(DELETE, DeleteBody(deleted.id))
-        await desk.say("a fig", 60)
-        await desk.write(EDIT, EditBody(first.id, "a plum"))
-        assert await desk.texts("plum") == ["a plum"]
-        await _cut(desk, deleted)
-        # The text that was deleted is asked of those who never heard of that.
-        assert await desk.texts() == ["an apple", "a cherry"]
-        assert (await desk.read())[1].reactions is None
-        assert await desk.database.read(lambda tx: lacking.wanted(tx, desk.room, ())) == [
-            deleted.id
-        ]
-        for word in ("pear", "plum", "fig", "date"):
-            assert await desk.texts(word) == []
-        assert await desk.texts("apple") == ["an apple"]
-        await _cut(desk, first)
-        assert await desk.texts() == await desk.texts("apple") == ["an apple"]
-        assert await desk.texts("cherry") == []
-        tables = await desk.tables()
-        assert tables[:2] == [[], []]
+async def test_what_is_taken_out_of_a_room_has_said_nothing(desk: Desk) -> None:
+    first = await desk.say("an apple")
+    second = await desk.say("a cherry")
+    deleted = await desk.say("a date")
+    await desk.write(EDIT, EditBody(first.id, "a pear"))
+    await desk.write(REACTION, ReactionBody(second.id, "x", True))
+    await desk.write(DELETE, DeleteBody(deleted.id))
+    await desk.say("a fig", 60)
+    await desk.write(EDIT, EditBody(first.id, "a plum"))
+    assert await desk.texts("plum") == ["a plum"]
+    await _cut(desk, deleted)
+    # The text that was deleted is asked of those who never heard of that.
+    assert await desk.texts() == ["an apple", "a cherry"]
+    assert (await desk.read())[1].reactions is None
+    assert await desk.database.read(lambda tx: lacking.wanted(tx, desk.room, ())) == [deleted.id]
+    for word in ("pear", "plum", "fig", "date"):
+        assert await desk.texts(word) == []
+    assert await desk.texts("apple") == ["an apple"]
+    await _cut(desk, first)
+    assert await desk.texts() == await desk.texts("apple") == ["an apple"]
+    assert await desk.texts("cherry") == []
+    tables = await desk.tables()
+    assert tables[:2] == [[], []]
 
 
 _STEP = st.tuples(

@@ -1,7 +1,6 @@
 """Messages disappear when their hour comes; what was kept unread is read."""
 
 import asyncio
-import os
 from datetime import datetime
 from pathlib import Path
 
@@ -19,17 +18,7 @@ from p2pchat.node.node import Node
 from p2pchat.store import meta, search
 from p2pchat.store.database import Connection
 from signaling.tasks import owned_tasks
-from tests.node.desk import NOW, open_desk
-
-
-@pytest.fixture
-def ann() -> Identity:
-    return Identity.create("Ann", os.urandom)
-
-
-@pytest.fixture
-def bob() -> Identity:
-    return Identity.create("Bob", os.urandom)
+from tests.node.desk import NOW, Desk, open_desk
 
 
 async def test_a_message_disappears_on_every_disk_and_no_resync_brings_it_back(
@@ -71,39 +60,33 @@ async def test_a_message_disappears_on_every_disk_and_no_resync_brings_it_back(
         assert await far.texts() == ["for ever"]
 
 
-async def test_the_watch_lets_go_when_the_hour_comes(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with open_desk(tmp_path / "ann", ann, bob) as desk:
-        async with asyncio.timeout(10), owned_tasks() as tasks:
-            tasks.create_task(desk.rooms.talk.watch())
-            entry = await desk.say("quick", 1)
-            desk.now += 0.9
-            while (await desk.bodies())[entry.id] is not None:
-                desk.now += 0.02
-                await asyncio.sleep(0.01)
-        assert await desk.texts() == []
+async def test_the_watch_lets_go_when_the_hour_comes(desk: Desk) -> None:
+    async with asyncio.timeout(10), owned_tasks() as tasks:
+        tasks.create_task(desk.rooms.talk.watch())
+        entry = await desk.say("quick", 1)
+        desk.now += 0.9
+        while (await desk.bodies())[entry.id] is not None:
+            desk.now += 0.02
+            await asyncio.sleep(0.01)
+    assert await desk.texts() == []
 
 
-async def test_what_an_older_version_kept_unread_is_read(
-    tmp_path: Path, ann: Identity, bob: Identity
-) -> None:
-    async with open_desk(tmp_path / "ann", ann, bob) as desk:
-        first = await desk.say("one")
-        second = await desk.say("two")
-        await desk.write(EDIT, EditBody(first.id, "uno"))
-        await desk.write(DELETE, DeleteBody(second.id))
+async def test_what_an_older_version_kept_unread_is_read(desk: Desk) -> None:
+    first = await desk.say("one")
+    second = await desk.say("two")
+    await desk.write(EDIT, EditBody(first.id, "uno"))
+    await desk.write(DELETE, DeleteBody(second.id))
 
-        def forget(tx: Connection) -> None:
-            tx.execute("DELETE FROM amendments")
-            search.clear(tx)
-            meta.put(tx, "talk", b"0")
+    def forget(tx: Connection) -> None:
+        tx.execute("DELETE FROM amendments")
+        search.clear(tx)
+        meta.put(tx, "talk", b"0")
 
-        await desk.database.write(forget)
-        await desk.rooms.load()
-        assert await desk.texts() == ["uno", ""]
-        assert await desk.texts("uno") == ["uno"]
-        assert await desk.texts("one") == await desk.texts("two") == []
+    await desk.database.write(forget)
+    await desk.rooms.load()
+    assert await desk.texts() == ["uno", ""]
+    assert await desk.texts("uno") == ["uno"]
+    assert await desk.texts("one") == await desk.texts("two") == []
 
 
 async def test_a_rooms_timer_stands_before_ones_own_and_a_messages_before_both(
