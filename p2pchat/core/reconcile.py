@@ -6,10 +6,8 @@ New entries are pushed at once to a peer that is known to be level with their ch
 is told the chain's head, and wants them. Everything in flight is forgotten with the link and asked
 for again on the next: there is nothing to resume but the heads themselves.
 
-One link at a time is asked for a chain, since runs fit only in order: `Chains.asks` tells the links
-of a room of each other. An ask is free again when it is met, when its link ends, or when another
-link whose peer has the chain saw it quiet for 3 s; whom it was taken from is asked again after a
-minute. What came by another link is told by `have`, so that a peer asked before sends it no more.
+One link at a time is asked for a chain (`side`). What came by another link is told by `have`, so
+that a peer asked before sends it no more. How much is on its way at once is `credit`'s to say.
 
     from peer  when                     what is done
     summary    digests equal            in sync; send level
@@ -34,23 +32,18 @@ minute. What came by another link is told by `have`, so that a peer asked before
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
 from p2pchat.core import wire
-from p2pchat.core.bounds import CONTESTED_MAX, HEADS_MAX, OUTSTANDING_BYTES, RUN_BYTES, WANTS_MAX
-from p2pchat.core.chain import (
-    CHAINS_MAX,
-    Accepted,
-    Ask,
-    Chains,
-    Fork,
-    ForkProof,
-    Verdict,
-)
-from p2pchat.core.entry import Entry, chain_id, is_act, parse_header
+from p2pchat.core.bounds import CONTESTED_MAX, HEADS_MAX, RUN_BYTES, WANTS_MAX
+from p2pchat.core.chain import CHAINS_MAX, Accepted, Chains, Fork, ForkProof, Verdict
+from p2pchat.core.credit import Credit
+from p2pchat.core.entry import Entry, chain_id, parse_header
+from p2pchat.core.facts import Append, Contests, Declined, Forked, Load, PeerHas, Progress
 from p2pchat.core.identity import Random, mac
 from p2pchat.core.machine import Close, Emit, Output, Persist, Send
+from p2pchat.core.pushing import PUSH_BYTES, is_short
+from p2pchat.core.side import Side
 from p2pchat.core.wire import (
     Have,
     Heads,
@@ -64,145 +57,17 @@ from p2pchat.core.wire import (
     encode,
 )
 
-__all__ = [
-    "Append",
-    "Contests",
-    "Declined",
-    "Forked",
-    "Load",
-    "PeerHas",
-    "Progress",
-    "Reconcile",
-    "pushed_together",
-]
+__all__ = ["Reconcile"]
 
 _SUMMARY_S = 60.0
 _LOOK_S = 1.0
 """How often a link looks after what it lacks."""
-_QUIET_S = 3.0
 _PROOFS_MAX = 256
 """Proofs of forks told when a link begins: whoever forks, forks as often as it likes."""
-_AGAIN_S = 60.0
-_ASKS_MAX = 256
-"""Chains that one peer is asked for at once: more than its credit holds, far below WANTS_MAX, and
-the rest is left to other links."""
 _SHORT = 16
 """Entries; a want of fewer is served before those of more."""
 _ASIDE_BYTES = 4 * RUN_BYTES
 """Credit that a backlog leaves to what is written meanwhile."""
-_PUSH_BYTES = 4_096
-"""Longer runs are told, not pushed: every link would bring them, and one is enough. What is pushed
-goes on `live`, where it must delay nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """Commit these new entries of one chain, and all that any link accepted before them.
-
-    None: what follows speaks of the room's heads, and other links move them too.
-    """
-
-    room: bytes
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Read a run from the store, and give it to `loaded`."""
-
-    room: bytes
-    chain: bytes
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class PeerHas:
-    """The peer has `chain` on disk up to `seq`; `before` is what it was known to have."""
-
-    room: bytes
-    chain: bytes
-    before: int
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Forked:
-    """An author has contradicted itself; `proof` is a Fork where our half has yet to be added."""
-
-    room: bytes
-    chain: bytes
-    proof: ForkProof | Fork
-
-
-@dataclass(frozen=True, slots=True)
-class Contests:
-    """The peer shows acts of membership that stand in no chain of ours."""
-
-    room: bytes
-    acts: tuple[SignedAct, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Declined:
-    """The peer takes no more of `chain`: it does not know, or not believe, that its author may."""
-
-    room: bytes
-    chain: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the two differ, in entries; `level` once both are 0 after a comparison."""
-
-    room: bytes
-    behind: int
-    ahead: int
-    compared: bool
-
-    @property
-    def level(self) -> bool:
-        return self.compared and not self.behind and not self.ahead
-
-
-@dataclass(slots=True)
-class _Side:
-    """What is known of the peer in one room."""
-
-    chains: Chains
-    tag: bytes
-    peer: dict[bytes, int] = field(default_factory=dict)
-    """chain -> seq that the peer has on disk"""
-    sent: dict[bytes, int] = field(default_factory=dict)
-    """chain -> seq up to which we have sent, acknowledged or not"""
-    behind: dict[bytes, int] = field(default_factory=dict)
-    ahead: dict[bytes, int] = field(default_factory=dict)
-    """chain -> entries that the peer has beyond ours, or lacks; kept up by `_weigh`"""
-    behind_total: int = 0
-    ahead_total: int = 0
-    asked: dict[bytes, Ask] = field(default_factory=dict)
-    """chain -> what this link was asked for, whether or not that ask still stands"""
-    parked: dict[bytes, Want] = field(default_factory=dict)
-    """chain -> what the peer wants of it that is on no disk of ours yet"""
-    compared: bool = False
-    told: bytes = b""
-    """digest of the heads that we told last"""
-    shown: Progress | None = None
-    closed: bool = False
-    """whether the peer was a member and is none any more: it is shown why, and nothing else"""
-    declined: set[bytes] = field(default_factory=set)
-    """chains that the peer takes no more of"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Flight:
-    """A run on its way."""
-
-    room: bytes
-    chain: bytes
-    last: int
-    size_bytes: int
-    minute: int
 
 
 class Reconcile:
@@ -211,14 +76,12 @@ class Reconcile:
     def __init__(self, transcript: bytes, random: Random, now: float) -> None:
         self._transcript = transcript
         self._random = random
-        self._sides: dict[bytes, _Side] = {}
+        self._sides: dict[bytes, Side] = {}
         self._tags: dict[bytes, bytes] = {}
         self._outputs: deque[Output] = deque()
         self._serving: deque[Want] = deque()
         self._loading = False
-        self._flight: deque[_Flight] = deque()
-        self._outstanding = 0
-        self._minute = 0
+        self._credit = Credit()
         self._due = now + self._jittered()
         self._looked = now
 
@@ -245,11 +108,9 @@ class Reconcile:
         side = self._side(chains)
         side.closed = True
         for chain in list(side.asked):
-            self._free(side, chain)
+            side.free(chain)
         self._serving = deque(want for want in self._serving if want.tag != side.tag)
-        for item in [item for item in self._flight if item.room == chains.room]:
-            self._outstanding -= item.size_bytes
-            self._flight.remove(item)
+        self._credit.forget(chains.room)
         side.parked.clear()
         self._serve()
 
@@ -268,11 +129,11 @@ class Reconcile:
             part = tuple(acts[start : start + CONTESTED_MAX // 4])
             self._outputs.append(Send(encode(wire.Contested(side.tag, part))))
 
-    def _side(self, chains: Chains) -> _Side:
+    def _side(self, chains: Chains) -> Side:
         side = self._sides.get(chains.room)
         if side is None:
             tag = mac(chains.room, b"p2pchat/1/room", self._transcript)[:16]
-            side = self._sides[chains.room] = _Side(chains, tag)
+            side = self._sides[chains.room] = Side(chains, tag)
             self._tags[tag] = chains.room
         return side
 
@@ -281,7 +142,7 @@ class Reconcile:
         side = self._sides.get(room)
         if side is not None and not side.closed:
             side.compared = False
-            self._weigh_all(side)
+            side.weigh_all()
             self._summarise(side)
             self._show(side)
 
@@ -300,14 +161,14 @@ class Reconcile:
         side = self._sides.get(room)
         if side is not None and not side.closed:
             self._send(side, wire.Fork(side.tag, proof))
-            self._weigh_all(side)
+            side.weigh_all()
             self._show(side)
 
     def end(self) -> None:
         """The link is gone: what it was asked for is free for others."""
         for side in self._sides.values():
             for chain in list(side.asked):
-                self._free(side, chain)
+                side.free(chain)
         self._sides.clear()
         self._tags.clear()
 
@@ -321,7 +182,7 @@ class Reconcile:
         if parked is not None:
             self._serving.append(parked)
             self._serve()
-        self._weigh(side, chain)
+        side.weigh(chain)
         if chain in side.declined:
             return
         waiting = any(want.tag == side.tag and want.chain == chain for want in self._serving)
@@ -329,12 +190,13 @@ class Reconcile:
             if chain not in side.behind or chain in side.asked:
                 # It waits for our acknowledgement, or may be sending us the same.
                 self._send(side, Have(side.tag, (Row(chain, last, entries[-1].id),)))
-            self._met(side, chain)
+            for want in side.met(chain):
+                self._send(side, want)
         elif not waiting:
             # What it wants already is served up to here.
             level = max(side.peer.get(chain, -1), side.sent.get(chain, -1)) == first - 1
-            credit = self._outstanding < OUTSTANDING_BYTES + _ASIDE_BYTES
-            if level and credit and entries[-1].signature is not None and _is_short(entries):
+            credit = self._credit.left(_ASIDE_BYTES)
+            if level and credit and entries[-1].signature is not None and is_short(entries):
                 self._run(side, entries, pushed=True)
             else:
                 # Not level, or too much: tell where the chain stands; the peer wants it.
@@ -368,18 +230,8 @@ class Reconcile:
         side = self._sides.get(room)
         return side.peer.get(chain, -1) if side is not None else -1
 
-    def tag_of(self, room: bytes) -> bytes | None:
-        """The name of a room on this link, where it is shared."""
-        side = self._sides.get(room)
-        return side.tag if side is not None and not side.closed else None
-
-    def room_of(self, tag: bytes) -> bytes | None:
-        """The shared room of that name on this link."""
-        room = self._tags.get(tag)
-        return room if room is not None and not self._sides[room].closed else None
-
     def progress(self) -> list[Progress]:
-        return [self._progress(side) for side in self._sides.values() if not side.closed]
+        return [side.progress() for side in self._sides.values() if not side.closed]
 
     # -- the machine ---------------------------------------------------------------------------
 
@@ -425,13 +277,14 @@ class Reconcile:
         self._looked = now
         if now >= self._due:
             self._due = now + self._jittered()
-            self._forget_flight()
+            self._credit.tick()
+            self._serve()
             for side in self._open():
-                self._weigh_all(side)
+                side.weigh_all()
                 self._summarise(side)
         for side in self._open():
             for chain in list(side.behind):
-                self._look(side, chain, now)
+                self._want(side, side.look(chain, now))
             self._show(side)
 
     def next_timer(self) -> float | None:
@@ -439,7 +292,7 @@ class Reconcile:
             return min(self._due, self._looked + _LOOK_S)
         return self._due
 
-    def _open(self) -> list[_Side]:
+    def _open(self) -> list[Side]:
         return [side for side in self._sides.values() if not side.closed]
 
     def outputs(self) -> Iterator[Output]:
@@ -448,7 +301,7 @@ class Reconcile:
 
     # -- frames --------------------------------------------------------------------------------
 
-    def _summary(self, side: _Side, digest: bytes) -> None:
+    def _summary(self, side: Side, digest: bytes) -> None:
         if digest == side.chains.digest():
             self._level(side)
             # Says so, since the peer may wait for it.
@@ -459,11 +312,11 @@ class Reconcile:
             # Our heads were told already and did not help: the peer has to tell its own.
             self._send(side, Heads(side.tag, (), reply=True))
 
-    def _heads(self, side: _Side, rows: Sequence[Row], *, reply: bool) -> None:
+    def _heads(self, side: Side, rows: Sequence[Row], *, reply: bool) -> None:
         for row in rows:
             self._peer_has(side, row.chain, row.seq)
-            self._weigh(side, row.chain)
-            self._ask(side, row.chain)
+            side.weigh(row.chain)
+            self._want(side, side.ask(row.chain))
             head = side.chains.heads.get(row.chain)
             if head is not None and (head.seq == row.seq and head.id != row.id):
                 # Two entries for one place. It is no ask of ours: nothing new may come of it.
@@ -472,20 +325,20 @@ class Reconcile:
         if reply and (not rows or side.told != side.chains.digest()):
             self._tell(side, reply=not rows)
 
-    def _levelled(self, side: _Side, digest: bytes) -> None:
+    def _levelled(self, side: Side, digest: bytes) -> None:
         # By the digest it names, not by the order of answers: ours may have moved meanwhile.
         if digest == side.chains.digest():
             self._level(side)
         elif not side.compared:
             self.compare(side.chains.room)
 
-    def _level(self, side: _Side) -> None:
+    def _level(self, side: Side) -> None:
         for chain, head in side.chains.heads.items():
             self._peer_has(side, chain, head.seq)
-            self._weigh(side, chain)
+            side.weigh(chain)
         side.compared = True
 
-    def _take(self, side: _Side, run: Run) -> None:
+    def _take(self, side: Side, run: Run) -> None:
         chains = side.chains
         result = chains.accept(run.headers, run.bodies, run.signature)
         match result:
@@ -498,11 +351,12 @@ class Reconcile:
                     if standing.last <= seq:
                         del chains.asks[chain]
                 self._peer_has(side, chain, seq)
-                self._weigh(side, chain)
-                self._send(side, Have(side.tag, (self._row(side, chain),)))
+                side.weigh(chain)
+                self._send(side, Have(side.tag, (side.row(chain),)))
                 if beyond:
                     self._decline(side, chain)
-                self._met(side, chain)
+                for want in side.met(chain):
+                    self._send(side, want)
             case Verdict.STRANGER:
                 first = parse_header(run.headers[0])
                 assert first is not None
@@ -511,40 +365,40 @@ class Reconcile:
                 self._outputs.append(Close("bad-frame"))
             case Fork(chain):
                 self._outputs.append(Emit(Forked(chains.room, chain, result)))
-                self._weigh(side, chain)
+                side.weigh(chain)
             case Verdict.FORKED:
                 first = parse_header(run.headers[0])
                 assert first is not None
-                self._weigh(side, chain_id(first.room, first.device, first.incarnation))
+                side.weigh(chain_id(first.room, first.device, first.incarnation))
             case Verdict.KNOWN | Verdict.GAP:
                 first, last = parse_header(run.headers[0]), parse_header(run.headers[-1])
                 assert first is not None
                 chain = chain_id(first.room, first.device, first.incarnation)
                 if last is not None:
                     self._peer_has(side, chain, last.seq)
-                    self._weigh(side, chain)
+                    side.weigh(chain)
                 if result is Verdict.KNOWN:
-                    self._send(side, Have(side.tag, (self._row(side, chain),)))
+                    self._send(side, Have(side.tag, (side.row(chain),)))
                 else:
                     # A push that overtook the backlog: only what nobody asked for yet is wanted.
-                    self._ask(side, chain)
+                    self._want(side, side.ask(chain))
 
-    def _proven(self, side: _Side, proof: ForkProof) -> None:
+    def _proven(self, side: Side, proof: ForkProof) -> None:
         known = set(side.chains.forks)
         chain = side.chains.prove(proof)
         if chain is not None and chain not in known:
             self._outputs.append(Emit(Forked(side.chains.room, chain, proof)))
-            self._weigh(side, chain)
+            side.weigh(chain)
 
-    def _decline(self, side: _Side, chain: bytes) -> None:
+    def _decline(self, side: Side, chain: bytes) -> None:
         if chain in side.asked:
-            self._free(side, chain)
-        self._weigh(side, chain)
+            side.free(chain)
+        side.weigh(chain)
         self._send(side, wire.Decline(side.tag, chain))
 
-    def _declined(self, side: _Side, chain: bytes) -> None:
+    def _declined(self, side: Side, chain: bytes) -> None:
         # What is on its way was not taken: as if it had been, for the credit.
-        self._return_credit(side, {chain: side.sent.get(chain, -1)})
+        self._credit.return_(side.chains.room, {chain: side.sent.get(chain, -1)})
         side.parked.pop(chain, None)
         self._serving = deque(
             want for want in self._serving if want.tag != side.tag or want.chain != chain
@@ -552,78 +406,21 @@ class Reconcile:
         if chain not in side.declined and chain in side.chains.heads:
             side.declined.add(chain)
             self._outputs.append(Emit(Declined(side.chains.room, chain)))
-        self._weigh(side, chain)
+        side.weigh(chain)
         self._serve()
 
-    def _had(self, side: _Side, rows: Sequence[Row]) -> None:
+    def _had(self, side: Side, rows: Sequence[Row]) -> None:
         had = {row.chain: row.seq for row in rows}
         for chain, seq in had.items():
             side.declined.discard(chain)
             self._peer_has(side, chain, seq)
-            self._weigh(side, chain)
-        self._return_credit(side, had)
+            side.weigh(chain)
+        self._credit.return_(side.chains.room, had)
         for index, want in enumerate(self._serving):
             first = had.get(want.chain, -1) + 1
             if want.tag == side.tag and want.first < first:
                 self._serving[index] = Want(want.tag, want.chain, first, want.last)
         self._serve()
-
-    def _return_credit(self, side: _Side, had: Mapping[bytes, int]) -> None:
-        flight: deque[_Flight] = deque()
-        for item in self._flight:
-            if item.room == side.chains.room and item.last <= had.get(item.chain, -1):
-                self._outstanding -= item.size_bytes
-            else:
-                flight.append(item)
-        self._flight = flight
-
-    # -- asking --------------------------------------------------------------------------------
-
-    def _ask(self, side: _Side, chain: bytes) -> None:
-        """Want what the peer has of `chain` beyond ours, unless somebody is asked for it."""
-        if chain not in side.behind:
-            return
-        standing, ours = side.chains.asks.get(chain), side.asked.get(chain)
-        first, last = side.chains.seq(chain) + 1, side.peer[chain]
-        if standing is not ours or (ours is None and len(side.asked) >= _ASKS_MAX):
-            # Another link's, or taken from this one; or this peer has enough to do.
-            return
-        if ours is not None:
-            first = max(first, ours.last + 1)
-        if first <= last:
-            if ours is None:
-                side.asked[chain] = side.chains.asks[chain] = Ask(last)
-            else:
-                ours.last = last
-            self._send(side, Want(side.tag, chain, first, last))
-
-    def _met(self, side: _Side, chain: bytes) -> None:
-        """`chain` has grown: what was asked for may have come, and leave room for more."""
-        ours = side.asked.get(chain)
-        if ours is not None and ours.last <= side.chains.seq(chain):
-            self._free(side, chain)
-            if len(side.asked) <= _ASKS_MAX // 2:
-                for other in list(side.behind):
-                    self._ask(side, other)
-        self._ask(side, chain)
-
-    def _free(self, side: _Side, chain: bytes) -> None:
-        ask = side.asked.pop(chain)
-        if side.chains.asks.get(chain) is ask:
-            del side.chains.asks[chain]
-
-    def _look(self, side: _Side, chain: bytes, now: float) -> None:
-        """Take over what another link was asked for in vain; ask this one again after a while."""
-        standing, ours = side.chains.asks.get(chain), side.asked.get(chain)
-        if ours is not None:
-            patience_s = _QUIET_S if standing is None else _AGAIN_S
-            if ours.quiet_s(now) >= patience_s:
-                self._free(side, chain)
-        elif standing is not None:
-            room_left = len(side.asked) < _ASKS_MAX
-            if standing.quiet_s(now) >= _QUIET_S and room_left:
-                del side.chains.asks[chain]
-        self._ask(side, chain)
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -631,7 +428,7 @@ class Reconcile:
         while self._serving and not self._loading:
             want = self._serving[0]
             aside = _ASIDE_BYTES if want.last - want.first < _SHORT else 0
-            if self._outstanding >= OUTSTANDING_BYTES + aside:
+            if not self._credit.left(aside):
                 return
             room = self._tags.get(want.tag)
             side = self._sides[room] if room is not None else None
@@ -647,7 +444,7 @@ class Reconcile:
             load = Load(side.chains.room, want.chain, want.first, last)
             self._outputs.append(Emit(load))
 
-    def _run(self, side: _Side, entries: Sequence[Entry], *, pushed: bool) -> None:
+    def _run(self, side: Side, entries: Sequence[Entry], *, pushed: bool) -> None:
         last = entries[-1]
         assert last.signature is not None
         frame = encode(
@@ -661,31 +458,19 @@ class Reconcile:
         )
         side.sent[last.chain] = last.header.seq
         # A small run takes the channel that is not full of others, unless its own chain is there.
-        small = len(frame) <= _PUSH_BYTES and not any(
-            flight.chain == last.chain for flight in self._flight
-        )
-        self._flight.append(
-            _Flight(side.chains.room, last.chain, last.header.seq, len(frame), self._minute)
-        )
-        self._outstanding += len(frame)
+        small = len(frame) <= PUSH_BYTES and not self._credit.carries(last.chain)
+        self._credit.spend(side.chains.room, last.chain, last.header.seq, len(frame))
         self._outputs.append(Send(frame, bulk=not (pushed or small)))
 
-    def _forget_flight(self) -> None:
-        """A run that is not acknowledged in a minute was not taken (a fork): credit returns."""
-        while self._flight and self._flight[0].minute < self._minute:
-            self._outstanding -= self._flight.popleft().size_bytes
-        self._minute += 1
-        self._serve()
-
-    def _served(self, side: _Side, chain: bytes, reached: int) -> None:
+    def _served(self, side: Side, chain: bytes, reached: int) -> None:
         if reached < side.chains.seq(chain):
             # Written while this was served, and so not pushed.
             self._tell_one(side, chain)
 
-    def _tell_one(self, side: _Side, chain: bytes) -> None:
-        self._send(side, Heads(side.tag, (self._row(side, chain),), reply=False))
+    def _tell_one(self, side: Side, chain: bytes) -> None:
+        self._send(side, Heads(side.tag, (side.row(chain),), reply=False))
 
-    def _tell(self, side: _Side, *, reply: bool) -> None:
+    def _tell(self, side: Side, *, reply: bool) -> None:
         heads = side.chains.heads
         side.told = side.chains.digest()
         rows = [Row(chain, heads[chain].seq, heads[chain].id) for chain in side.chains.in_order()]
@@ -693,11 +478,7 @@ class Reconcile:
             part = tuple(rows[start : start + HEADS_MAX // 2])
             self._send(side, Heads(side.tag, part, reply=reply and start == 0))
 
-    def _row(self, side: _Side, chain: bytes) -> Row:
-        head = side.chains.heads[chain]
-        return Row(chain, head.seq, head.id)
-
-    def _peer_has(self, side: _Side, chain: bytes, seq: int) -> None:
+    def _peer_has(self, side: Side, chain: bytes, seq: int) -> None:
         before = side.peer.get(chain, -1)
         if before < 0 and len(side.peer) >= 2 * CHAINS_MAX:
             # More than anybody holds, even if all of them were cut and begun anew.
@@ -706,76 +487,23 @@ class Reconcile:
             side.peer[chain] = seq
             self._outputs.append(Emit(PeerHas(side.chains.room, chain, before, seq)))
 
-    def _weigh(self, side: _Side, chain: bytes) -> None:
-        """Count by how much the two differ in `chain`."""
-        peer, limit = side.peer.get(chain, -1), side.chains.counts_to(chain)
-        lead = (peer if limit is None else min(peer, limit)) - side.chains.seq(chain)
-        if lead < 0 and chain in side.declined:
-            lead = 0
-        if chain in side.chains.forks:
-            lead = 0  # it stops at both, wherever that is
-        behind = lead if lead > 0 else 0
-        ahead = -lead if lead < 0 else 0
-        side.behind_total += behind - side.behind.pop(chain, 0)
-        side.ahead_total += ahead - side.ahead.pop(chain, 0)
-        if behind:
-            side.behind[chain] = behind
-        if ahead:
-            side.ahead[chain] = ahead
-
-    def _weigh_all(self, side: _Side) -> None:
-        for chain in side.chains.heads.keys() | side.peer.keys():
-            self._weigh(side, chain)
-
-    def _progress(self, side: _Side) -> Progress:
-        return Progress(side.chains.room, side.behind_total, side.ahead_total, side.compared)
-
-    def _show(self, side: _Side) -> None:
-        progress = self._progress(side)
+    def _show(self, side: Side) -> None:
+        progress = side.progress()
         if progress != side.shown:
             side.shown = progress
             self._outputs.append(Emit(progress))
 
-    def _send(self, side: _Side, frame: RoomFrame) -> None:
+    def _send(self, side: Side, frame: RoomFrame) -> None:
         if not isinstance(frame, Want):
             self._outputs.append(Persist(Append(side.chains.room, ())))
         self._outputs.append(Send(encode(frame)))
 
-    def _summarise(self, side: _Side) -> None:
+    def _want(self, side: Side, want: Want | None) -> None:
+        if want is not None:
+            self._send(side, want)
+
+    def _summarise(self, side: Side) -> None:
         self._send(side, Summary(side.tag, side.chains.digest(), side.chains.total))
 
     def _jittered(self) -> float:
         return _SUMMARY_S * (0.75 + self._random(1)[0] / 512)
-
-
-def pushed_together(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Entries of one chain, committed one after the other, in parts that are pushed whole."""
-    part: list[Entry] = []
-    signed: list[Entry] = []
-    size = 0
-    for entry in entries:
-        signed.append(entry)
-        if entry.signature is None:
-            continue
-        grown = sum(len(one.raw) + len(one.body or b"") for one in signed)
-        follows = not part or part[-1].header.seq + 1 == signed[0].header.seq
-        if part and (size + grown > _PUSH_BYTES or not follows):
-            yield part
-            part, size = [], 0
-        part += signed
-        size += grown
-        signed = []
-        if is_act(entry.header.kind):
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
-
-
-def _is_short(entries: Sequence[Entry]) -> bool:
-    left = _PUSH_BYTES
-    for entry in entries:
-        left -= len(entry.raw) + len(entry.body or b"")
-        if left < 0:
-            return False
-    return True

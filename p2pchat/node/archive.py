@@ -27,8 +27,8 @@ import msgspec
 from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX
 from p2pchat.core.chain import Accepted, Fork, Verdict
 from p2pchat.core.entry import Entry, chain_id, parse_header
+from p2pchat.core.facts import Append
 from p2pchat.core.identity import Identity, direct_room, id_text
-from p2pchat.core.reconcile import Append
 from p2pchat.errors import BadInput, Error, Refused
 from p2pchat.events import Message, Share, as_json
 from p2pchat.node.rooms import Rooms

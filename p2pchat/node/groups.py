@@ -16,10 +16,10 @@ from p2pchat.core.acts import CREATE, Act, Cut
 from p2pchat.core.bounds import CONTESTED_MAX, CUTS_MAX
 from p2pchat.core.chain import Accepted, Head
 from p2pchat.core.entry import Entry, body_fits, chain_id, entry_id, parse_header
+from p2pchat.core.facts import Append
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Random
 from p2pchat.core.membership import Limit, Placed
-from p2pchat.core.reconcile import Append
 from p2pchat.core.wire import SignedAct
 from p2pchat.node import prologue
 from p2pchat.node.rooms import Rooms

@@ -17,9 +17,9 @@ from p2pchat import events
 from p2pchat.core.bounds import SEEN_ROWS_MAX
 from p2pchat.core.chain import Chains
 from p2pchat.core.entry import MESSAGE, Entry
+from p2pchat.core.facts import PeerHas
 from p2pchat.core.identity import Identity, id_text
 from p2pchat.core.receipts import Receipts
-from p2pchat.core.reconcile import PeerHas
 from p2pchat.core.wire import Seen, SeenRow
 from p2pchat.errors import Error
 from p2pchat.node.people import People
@@ -150,7 +150,7 @@ class Marks:
 
     def seen(self, session: "Session", frame: Seen) -> None:
         """A peer has told what it has read."""
-        room = session.reconcile.room_of(frame.tag)
+        room = session.room(frame.tag)
         chains = self._rooms.get(room) if room is not None else None
         if chains is None or room is None or not self._enabled:
             return
@@ -173,7 +173,7 @@ class Marks:
             self._wake.set()
 
     def _tell(self, session: "Session", room: bytes) -> None:
-        tag, chains = session.reconcile.tag_of(room), self._rooms.get(room)
+        tag, chains = session.tag(room), self._rooms.get(room)
         if tag is None or chains is None or self._people.blocked(session.peer):
             return
         if session not in set(self.sessions()):

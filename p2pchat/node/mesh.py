@@ -12,9 +12,9 @@ from p2pchat.core.acts import Remove
 from p2pchat.core.bounds import MESH_LINKS
 from p2pchat.core.chain import Chains
 from p2pchat.core.entry import Entry
+from p2pchat.core.facts import Contests, Declined
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity
-from p2pchat.core.reconcile import Contests, Declined
 from p2pchat.node.groups import Groups
 from p2pchat.node.people import People
 from p2pchat.node.rooms import Rooms

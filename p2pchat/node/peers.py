@@ -14,6 +14,7 @@ from typing import Protocol
 
 from p2pchat.core.chain import Chains, ForkProof
 from p2pchat.core.entry import Entry
+from p2pchat.core.facts import Contests, Declined, Forked, Load, PeerHas, Progress
 from p2pchat.core.handshake import (
     Established,
     Guess,
@@ -25,16 +26,8 @@ from p2pchat.core.handshake import (
 )
 from p2pchat.core.identity import Certificate, Identity, Random, derive, id_text
 from p2pchat.core.machine import Close, Output, Send
-from p2pchat.core.reconcile import (
-    Contests,
-    Declined,
-    Forked,
-    Load,
-    PeerHas,
-    Progress,
-    Reconcile,
-    pushed_together,
-)
+from p2pchat.core.pushing import pushed_together
+from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.wire import (
     Answer,
     BadFrame,

@@ -116,7 +116,7 @@ class Presence:
             case PresenceFrame(state) if self._privacy.presence:
                 self._machine.says(session.peer, state, _now())
             case Typing(tag, typing) if self._privacy.typing:
-                room = session.reconcile.room_of(tag)
+                room = session.room(tag)
                 chains = self._rooms.get(room) if room is not None else None
                 if chains is not None and session.peer in chains.members:
                     self._machine.writes(chains.room, session.peer, _now(), typing=typing)
@@ -142,7 +142,7 @@ class Presence:
                         self.entered(session)
                 case OwnTyping(room, typing) if self._privacy.typing:
                     for session in self.sessions():
-                        tag = session.reconcile.tag_of(room)
+                        tag = session.tag(room)
                         if tag is not None and not self._people.blocked(session.peer):
                             session.cue(Typing(tag, typing))
                 case PeerPresence(person, away):

@@ -28,11 +28,11 @@ from p2pchat.core.entry import (
     ShareBody,
     chain_id,
 )
+from p2pchat.core.facts import Append, Forked, Load
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Identity, Random, direct_room, id_range, id_text
 from p2pchat.core.membership import OPEN
 from p2pchat.core.mention import calls
-from p2pchat.core.reconcile import Append, Forked, Load
 from p2pchat.core.talk import may_delete, pinned
 from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.node import prologue

@@ -13,9 +13,9 @@ import msgspec
 from p2pchat import events
 from p2pchat.core.chain import Chains, Fork
 from p2pchat.core.entry import Entry
+from p2pchat.core.facts import Contests, Declined, Forked, Load, PeerHas, Progress
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity, direct_room, id_text
-from p2pchat.core.reconcile import Contests, Declined, Forked, Load, PeerHas, Progress
 from p2pchat.core.wire import Cue, Denied, Introduction, Pending, Seen, Signal, Swarm, Welcome
 from p2pchat.node.bodies import Filling
 from p2pchat.node.directory import Directory

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from p2pchat import errors, events
+from p2pchat.core.facts import Progress
 from p2pchat.core.identity import id_text
-from p2pchat.core.reconcile import Progress
 from p2pchat.node.bus import Bus
 
 if TYPE_CHECKING:

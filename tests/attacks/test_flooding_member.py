@@ -14,10 +14,10 @@ from nacl.signing import SigningKey
 from p2pchat.core.acts import ADMIN, ADMIT, ROLE, SETTING, Admit, Role, Seen, Setting
 from p2pchat.core.chain import Accepted, Chains, Verdict
 from p2pchat.core.entry import EPOCH, GRANT, MESSAGE, Entry, MessageBody
+from p2pchat.core.facts import Append
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity
 from p2pchat.core.membership import Membership
-from p2pchat.core.reconcile import Append
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.node.groups import Groups
 from tests.harness.crew import Crew

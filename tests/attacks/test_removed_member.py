@@ -23,9 +23,10 @@ from p2pchat.core.entry import (
     entry_id,
     statement,
 )
+from p2pchat.core.facts import Contests
 from p2pchat.core.group import Group
 from p2pchat.core.membership import OPEN, VOID, Limit, Membership
-from p2pchat.core.reconcile import Contests, Reconcile
+from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.wire import Bodies, Lacking, Run, SignedAct, decode, encode
 from p2pchat.node.mesh import Mesh
 from p2pchat.store import groups as table

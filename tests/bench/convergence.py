@@ -25,8 +25,8 @@ import msgspec
 from p2pchat.core import wire
 from p2pchat.core.chain import Accepted, Chains, Fork, Verdict
 from p2pchat.core.entry import Entry, chain_id, parse_header
+from p2pchat.core.facts import Load
 from p2pchat.core.identity import Certificate
-from p2pchat.core.reconcile import Load
 from tests.harness import simulator
 from tests.harness.simulator import Disk, Faults, World
 

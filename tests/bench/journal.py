@@ -35,8 +35,8 @@ from p2pchat import Node
 from p2pchat.config import load
 from p2pchat.core.chain import Chains
 from p2pchat.core.entry import DEVICE, MESSAGE, Entry, MessageBody
+from p2pchat.core.facts import Append
 from p2pchat.core.identity import Identity, direct_room
-from p2pchat.core.reconcile import Append
 from p2pchat.core.timeline import Node as Place
 from p2pchat.core.timeline import Timeline
 from p2pchat.net import aiortc_compat

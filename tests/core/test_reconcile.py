@@ -6,23 +6,11 @@ from hypothesis import strategies as st
 from p2pchat.core.bounds import WANTS_MAX
 from p2pchat.core.chain import Branch, ForkProof
 from p2pchat.core.entry import entry_id, statement
-from p2pchat.core.identity import Identity
+from p2pchat.core.facts import Forked, Load
 from p2pchat.core.machine import Close, Emit, Send
-from p2pchat.core.reconcile import Forked, Load, Reconcile, pushed_together
+from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.wire import Fork, Have, Heads, Row, Run, Summary, Want, decode
-from tests.harness.pair import Journal, Meeting, random_from
-
-
-def _journals(ann_says: int, bob_says: int) -> tuple[Journal, Journal]:
-    ann, bob = (Identity.create(name, random_from(ord(name[0]))) for name in ("Ann", "Bob"))
-    members = (ann.person, bob.person)
-    sides = Journal(ann, members, 1), Journal(bob, members, 2)
-    for side, other, count in ((sides[0], bob, ann_says), (sides[1], ann, bob_says)):
-        if count:
-            side.begin([other])
-            for number in range(count):
-                side.say(f"{side.identity.certificate.name} {number}")
-    return sides
+from tests.harness.pair import Journal, Meeting, journals, random_from
 
 
 def _level(meeting: Meeting) -> None:
@@ -42,7 +30,7 @@ def _level(meeting: Meeting) -> None:
 def test_two_are_level_whatever_was_cut_on_the_way(
     ann_says: int, bob_says: int, cuts: list[tuple[int, int]]
 ) -> None:
-    sides = _journals(ann_says, bob_says)
+    sides = journals(ann_says, bob_says)
     for steps, first in cuts:
         meeting = Meeting(*sides)
         for number in range(steps):
@@ -57,7 +45,7 @@ def test_two_are_level_whatever_was_cut_on_the_way(
 
 
 def test_a_short_want_passes_a_backlog_and_a_small_run_its_channel() -> None:
-    ann, bob = _journals(2, 60)
+    ann, bob = journals(2, 60)
     Meeting(ann, bob).settle()
     machine = Reconcile(bytes(32), random_from(5), 0.0)
     machine.share(ann.chains)
@@ -97,7 +85,7 @@ def test_a_short_want_passes_a_backlog_and_a_small_run_its_channel() -> None:
 def test_what_is_written_during_a_backlog_arrives_too(
     backlog: int, pushes: list[tuple[int, int]]
 ) -> None:
-    sides = _journals(backlog, 1)
+    sides = journals(backlog, 1)
     meeting = Meeting(*sides)
     for number, (author, steps) in enumerate(pushes):
         side, other = sides[author], sides[1 - author]
@@ -113,7 +101,7 @@ def test_what_is_written_during_a_backlog_arrives_too(
 
 
 def test_a_push_takes_one_frame_and_its_acknowledgement() -> None:
-    sides = _journals(3, 3)
+    sides = journals(3, 3)
     meeting = Meeting(*sides)
     meeting.settle()
     before = meeting.bytes
@@ -127,7 +115,7 @@ def test_a_push_takes_one_frame_and_its_acknowledgement() -> None:
 
 
 def test_one_missing_entry_costs_two_round_trips_and_little() -> None:
-    sides = _journals(300, 300)
+    sides = journals(300, 300)
     Meeting(*sides).settle()
     sides[0].say("the one")
     meeting = Meeting(*sides)
@@ -137,7 +125,7 @@ def test_one_missing_entry_costs_two_round_trips_and_little() -> None:
 
 
 def test_rooms_that_are_not_in_common_are_not_answered() -> None:
-    sides = _journals(2, 2)
+    sides = journals(2, 2)
     meeting = Meeting(*sides)
     meeting.settle()
     meeting.machines[0].receive(Summary(bytes(16), bytes(32), 5))
@@ -145,7 +133,7 @@ def test_rooms_that_are_not_in_common_are_not_answered() -> None:
 
 
 def test_forged_runs_end_the_link() -> None:
-    sides = _journals(2, 0)
+    sides = journals(2, 0)
     meeting = Meeting(*sides)
     (tag,) = meeting.machines[1]._tags
     entry = sides[0].entries[sides[0].own][0]
@@ -154,7 +142,7 @@ def test_forged_runs_end_the_link() -> None:
 
 
 def test_a_peer_that_wants_without_end_loses_its_link() -> None:
-    sides = _journals(2, 0)
+    sides = journals(2, 0)
     machine = Reconcile(bytes(32), random_from(1), 0.0)
     machine.share(sides[0].chains)
     (tag,) = machine._tags
@@ -165,7 +153,7 @@ def test_a_peer_that_wants_without_end_loses_its_link() -> None:
 
 def _serving(wanted: int) -> tuple[Journal, Reconcile, bytes, Load]:
     """A machine that was asked for its whole chain, and reads it."""
-    journal, _ = _journals(wanted - 2, 0)
+    journal, _ = journals(wanted - 2, 0)
     machine = Reconcile(bytes(32), random_from(1), 0.0)
     machine.share(journal.chains)
     (tag,) = machine._tags
@@ -205,7 +193,7 @@ def test_what_came_by_another_link_is_sent_no_more() -> None:
 
 
 def test_heads_that_are_never_delivered_are_asked_for_again_after_a_minute() -> None:
-    sides = _journals(0, 0)
+    sides = journals(0, 0)
     machine = Reconcile(bytes(32), random_from(1), 0.0)
     machine.share(sides[0].chains)
     (tag,) = machine._tags
@@ -229,7 +217,7 @@ def test_heads_that_are_never_delivered_are_asked_for_again_after_a_minute() -> 
 
 def _forking() -> tuple[Journal, ForkProof]:
     """Bob, who has what Ann wrote, and proof that she wrote something else too."""
-    ann, bob = _journals(3, 0)
+    ann, bob = journals(3, 0)
     bob.take(entries := ann.entries[ann.own])
     last = entries[-1]
     header = msgspec.structs.replace(last.header, time=last.header.time + 1)
@@ -276,24 +264,11 @@ def test_a_proof_of_a_fork_is_told_once_and_to_every_later_link() -> None:
     assert all(progress.behind == progress.ahead == 0 for progress in later.progress())
 
 
-def test_what_waits_to_be_pushed_shares_frames_and_is_never_torn() -> None:
-    ann, _ = _journals(60, 0)
-    entries = ann.entries[ann.own]
-    parts = list(pushed_together(entries))
-    assert [entry for part in parts for entry in part] == entries
-    assert 3 < len(parts) < 20
-    assert all(part[-1].signature is not None for part in parts)
-    # As one run that came from a peer: the last one's signature stands for all.
-    run = [*(msgspec.structs.replace(entry, signature=None) for entry in entries[:5]), entries[5]]
-    assert list(pushed_together(run)) == [run]
-    assert list(pushed_together([entries[3], entries[5]])) == [[entries[3]], [entries[5]]]
-
-
 def test_a_peer_that_names_chains_without_end_is_parted_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("p2pchat.core.reconcile.CHAINS_MAX", 8)
-    meeting = Meeting(*_journals(1, 1))
+    meeting = Meeting(*journals(1, 1))
     meeting.settle()
     machine = meeting.machines[0]
     side = machine._sides[meeting.sides[0].chains.room]

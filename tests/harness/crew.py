@@ -18,10 +18,10 @@ from typing import Any
 
 from p2pchat import errors
 from p2pchat.config import load
+from p2pchat.core.facts import Progress
 from p2pchat.core.group import Group
 from p2pchat.core.handshake import Established, Proven
 from p2pchat.core.identity import id_text
-from p2pchat.core.reconcile import Progress
 from p2pchat.net.link import LinkClosed
 from p2pchat.node.following import Following
 from p2pchat.node.introductions import Introductions

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 
 from p2pchat.core.chain import Accepted, Chains
 from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody, chain_id
+from p2pchat.core.facts import Append, Load
 from p2pchat.core.handshake import Established, Guess, Handshake, Proven, Refused, Terms
 from p2pchat.core.identity import Identity, direct_room
 from p2pchat.core.machine import Close, Emit, Persist, Send
-from p2pchat.core.reconcile import Append, Load, Reconcile
+from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.wire import decode
 
-__all__ = ["Journal", "Meeting", "Shake", "random_from"]
+__all__ = ["Journal", "Meeting", "Shake", "journals", "random_from"]
 
 START = 1_800_000_000_000 << 16
 
@@ -98,6 +99,19 @@ class Journal:
     def texts(self) -> list[str]:
         found = [self.chains.read(entry) for chain in self.entries.values() for entry in chain]
         return sorted(body.text for body in found if isinstance(body, MessageBody))
+
+
+def journals(ann_says: int, bob_says: int) -> tuple[Journal, Journal]:
+    """Ann's and Bob's of their room, each with what its owner said."""
+    ann, bob = (Identity.create(name, random_from(ord(name[0]))) for name in ("Ann", "Bob"))
+    members = (ann.person, bob.person)
+    sides = Journal(ann, members, 1), Journal(bob, members, 2)
+    for side, other, count in ((sides[0], bob, ann_says), (sides[1], ann, bob_says)):
+        if count:
+            side.begin([other])
+            for number in range(count):
+                side.say(f"{side.identity.certificate.name} {number}")
+    return sides
 
 
 class Meeting:

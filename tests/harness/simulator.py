@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from p2pchat.core.chain import Chains, Head
 from p2pchat.core.clock import HybridClock
 from p2pchat.core.entry import DEVICE, MESSAGE, Entry, MessageBody, chain_id
+from p2pchat.core.facts import Append, Load, PeerHas, Progress
 from p2pchat.core.identity import Certificate, Identity
 from p2pchat.core.machine import Close, Emit, Output, Persist, Send
-from p2pchat.core.reconcile import Append, Load, PeerHas, Progress, Reconcile
+from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.timeline import Node, Timeline
 from p2pchat.core.wire import Bye, Run, Signal, Swarm, decode
 from p2pchat.store.journal import timeline_node

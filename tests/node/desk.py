@@ -10,8 +10,8 @@ import msgspec
 from p2pchat import events
 from p2pchat.core.chain import Accepted
 from p2pchat.core.entry import MESSAGE, Entry, MessageBody
+from p2pchat.core.facts import Append
 from p2pchat.core.identity import Identity
-from p2pchat.core.reconcile import Append
 from p2pchat.node.rooms import Rooms
 from p2pchat.store.database import Connection, Database
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2pchat import events
-from p2pchat.core.reconcile import PeerHas
+from p2pchat.core.facts import PeerHas
 from p2pchat.core.wire import Seen, SeenRow, Typing, encode
 from p2pchat.node.bus import Subscription
 from tests.harness.crew import Crew, Sailor
@@ -167,7 +167,7 @@ async def test_marks_of_chains_that_are_not_of_the_room_are_not_kept(tmp_path: P
         session = bob.peers.session(ann.person)
         assert session is not None
         room = (await bob.room()).key
-        tag = session.reconcile.tag_of(room)
+        tag = session.tag(room)
         assert tag is not None
         own = ann.parts.rooms.own_chain(room)
         strange = [SeenRow(number.to_bytes(16, "big"), 1) for number in range(1_000)]
@@ -210,7 +210,7 @@ async def test_what_is_told_of_a_forgotten_room_ends_no_link(tmp_path: Path) -> 
         session = bob.peers.session(ann.person)
         assert session is not None
         own, theirs = (sailor.parts.rooms.own_chain(room) for sailor in (bob, ann))
-        tag = session.reconcile.tag_of(room)
+        tag = session.tag(room)
         assert tag is not None
         await (await bob.room()).leave()
         await bob.node.forget((await bob.room()).id)

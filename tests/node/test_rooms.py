@@ -12,8 +12,8 @@ from p2pchat import errors, events
 from p2pchat.core.bounds import TEXT_BYTES_MAX
 from p2pchat.core.chain import Accepted
 from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody
+from p2pchat.core.facts import Append
 from p2pchat.core.identity import Identity
-from p2pchat.core.reconcile import Append
 from p2pchat.node.rooms import Rooms
 from p2pchat.store.database import Database
 from tests.node.people import WAIT_S, friends, heard
