@@ -1,8 +1,9 @@
-"""The hybrid logical clock: wall time where it can be, strictly rising always.
+"""The hybrid logical clock: wall time where it can be, rising while the wall does.
 
 A value is Unix milliseconds << 16 | counter (48 + 16 bits). Remote values pull ours ahead, but
 never more than `CLOCK_PULL_MS` beyond the wall, so that one wrong clock cannot move the others.
-(Kulkarni et al., Logical Physical Clocks, 2014.)
+Nor does our own of yesterday: once the wall is set back it counts, or a minute with a wrong clock
+would make all that we ever write wrong. (Kulkarni et al., Logical Physical Clocks, 2014.)
 """
 
 from p2pchat.core.bounds import CLOCK_PULL_MS, TIME_MAX_MS, TIME_MIN_MS
@@ -35,7 +36,10 @@ class HybridClock:
 
     def next(self, wall_s: float) -> int:
         """The time of a new entry of ours."""
-        self.last = max(stamp(wall_s), self.last + 1)
+        now = stamp(wall_s)
+        if milliseconds(self.last) > milliseconds(now) + CLOCK_PULL_MS:
+            self.last = now  # the wall was ahead, and was set
+        self.last = max(now, self.last + 1)
         return self.last
 
     def witness(self, time: int, wall_s: float) -> None:

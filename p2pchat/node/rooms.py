@@ -38,7 +38,7 @@ from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.node import prologue
 from p2pchat.node.commits import Commits, Committed, Read, Run
 from p2pchat.node.fold import Fold
-from p2pchat.node.reading import Reading, message
+from p2pchat.node.reading import Reading, clock_off_s, message
 from p2pchat.node.recent import Recent
 from p2pchat.node.talk import Talk
 from p2pchat.node.words import Words
@@ -109,7 +109,8 @@ class Rooms:
             found = {row.room: self._load_room(tx, row.room) for row in rooms.all_rooms(tx)}
             return found, journal.newest_time(tx)
 
-        self._rooms, self._clock.last = await self._database.read(read)
+        self._rooms, newest = await self._database.read(read)
+        self._clock.witness(newest, self._wall())
         await self.talk.start()
 
     def _load_room(self, tx: Connection, room: bytes) -> Chains:
@@ -436,6 +437,7 @@ class Rooms:
                     room=id_text(chains.room),
                     author=id_text(certificate.person),
                     time=rfc3339(seconds(entry.header.time)),
+                    clock_off=clock_off_s(entry, reading, self.talk.now_ms()),
                 )
         return None
 

@@ -125,4 +125,11 @@ def _word(chains: Chains, entry: Entry) -> Word | None:
         return None
     if not {body.person, certificate.person} <= chains.members:
         return None
-    return Word(certificate.person, body.person, body.verified, entry.header.time)
+    return Word(
+        certificate.person,
+        body.person,
+        body.verified,
+        entry.header.time,
+        entry.chain,
+        entry.header.seq,
+    )

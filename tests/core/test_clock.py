@@ -8,12 +8,34 @@ NOW = 1_800_000_000.0
 
 
 @given(st.lists(st.floats(0, 5e9)))
-def test_a_clock_never_goes_back_whatever_the_wall_does(walls: list[float]) -> None:
+def test_a_clock_rises_while_the_wall_does(walls: list[float]) -> None:
     clock, last = HybridClock(), 0
-    for wall in walls:
+    for wall in sorted(walls):
         value = clock.next(wall)
         assert value > last
         last = value
+
+
+@given(st.floats(0, 60), st.integers(1, 9))
+def test_a_clock_rises_while_the_wall_is_set_back_by_less_than_a_minute(
+    back: float, count: int
+) -> None:
+    clock = HybridClock()
+    last = clock.next(NOW)
+    for _ in range(count):
+        value = clock.next(NOW - back)
+        assert value > last
+        last = value
+
+
+@given(st.lists(st.tuples(st.floats(0, 5e9), st.integers(0, 1 << 64))))
+def test_a_clock_is_never_more_than_a_minute_ahead_whatever_was(
+    past: list[tuple[float, int]],
+) -> None:
+    clock = HybridClock()
+    for wall, remote in past:
+        clock.witness(remote, wall)
+        assert milliseconds(clock.next(wall)) <= milliseconds(stamp(wall)) + CLOCK_PULL_MS
 
 
 @given(st.integers(0, 1 << 64))

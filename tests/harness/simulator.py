@@ -147,7 +147,8 @@ class Member:
                     certificate = self.chains.read(entry)
                     assert isinstance(certificate, Certificate)
                     self.chains.certify(certificate)
-        self._clock = HybridClock(newest)
+        self._clock = HybridClock()
+        self._clock.witness(newest, self._wall())
 
     def crash(self) -> None:
         """Lose memory and what is not committed yet. The others see their links end."""
