@@ -241,7 +241,8 @@ class Message(_Event, frozen=True, kw_only=True, tag="message"):
     `text` is empty once it is `deleted`; `expires` is when it will disappear. `verified`, `clash`
     and `colour` are the author's as in Peer; `verified` is absent for our own, which have peer ids
     instead: `delivered_to` has it on disk, `read_by` has read it. `mention`: it
-    has our name after an `@`.
+    has our name after an `@`. `clock_off`: by how many seconds the clock was ahead (less than 0:
+    behind) that `time` is of, where that is more than a minute; it stands where others put it.
     """
 
     room: str
@@ -262,6 +263,7 @@ class Message(_Event, frozen=True, kw_only=True, tag="message"):
     mention: bool = False
     delivered_to: list[str] = []
     read_by: list[str] = []
+    clock_off: int | None = None
 
 
 class Changed(_Event, frozen=True, kw_only=True, tag="changed"):
@@ -317,7 +319,7 @@ class Typing(_Event, frozen=True, kw_only=True, tag="typing"):
 
 
 class Share(_Event, frozen=True, kw_only=True, tag="share"):
-    """Files offered as `magnet`. `size` is the plaintext's, in bytes."""
+    """Files offered as `magnet`. `size` is the plaintext's, in bytes; `clock_off` as in Message."""
 
     id: str
     name: str
@@ -326,6 +328,7 @@ class Share(_Event, frozen=True, kw_only=True, tag="share"):
     room: str | None = None
     author: str | None = None
     time: str | None = None
+    clock_off: int | None = None
 
 
 class Transfer(_Event, frozen=True, kw_only=True, tag="transfer"):
@@ -467,7 +470,10 @@ class RoomRow(_Event, frozen=True, kw_only=True, tag="room"):
 
 
 class Member(_Event, frozen=True, kw_only=True, tag="member"):
-    """`read_up_to`: the last message, as they are shown here, that this member has read."""
+    """`read_up_to`: the last message, as they are shown here, that this member has read.
+
+    `clock_off`: as in Message, of what came last of them.
+    """
 
     room: str
     peer: str
@@ -484,6 +490,7 @@ class Member(_Event, frozen=True, kw_only=True, tag="member"):
     presence: Literal["online", "away", "offline"] | None = None
     last_seen: str | None = None
     read_up_to: str | None = None
+    clock_off: int | None = None
 
 
 class Setting(_Event, frozen=True, kw_only=True, tag="setting"):

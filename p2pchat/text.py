@@ -1,4 +1,5 @@
-"""The one door for text that came from a peer, on its way to a terminal or into a name.
+"""The one door for text that came from a peer, on its way to a terminal or into a name; and how a
+length of time reads.
 
 Knows Unicode categories and nothing else. A terminal obeys control characters wherever they come
 from, so whatever is printed passes `printable` first; names are checked once, where they enter.
@@ -8,7 +9,7 @@ import unicodedata
 
 from p2pchat.errors import BadInput
 
-__all__ = ["NAME_BYTES_MAX", "checked_name", "printable", "tidy_name"]
+__all__ = ["NAME_BYTES_MAX", "checked_name", "printable", "span", "tidy_name"]
 
 NAME_BYTES_MAX = 64
 """UTF-8 bytes of a display name: sixteen of the widest characters; the invite must stay short."""
@@ -68,3 +69,14 @@ def tidy_name(name: str, fallback: str) -> str:
     while len(name.encode()) > NAME_BYTES_MAX:
         name = name[:-1]
     return name or fallback
+
+
+_SPANS = (("year", 31_557_600), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+def span(seconds: float) -> str:
+    """A length of time in the largest unit of which it has one: `3 hours`, `1 day`."""
+    whole = abs(round(seconds))
+    unit, size = next((one for one in _SPANS if whole >= one[1]), _SPANS[-1])
+    count = round(whole / size)
+    return f"{count} {unit}" + ("s" if count != 1 else "")

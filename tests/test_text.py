@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pchat.errors import BadInput
-from p2pchat.text import NAME_BYTES_MAX, checked_name, printable, tidy_name
+from p2pchat.text import NAME_BYTES_MAX, checked_name, printable, span, tidy_name
 
 _anything = st.text(st.characters(codec=None, categories=None), max_size=80)
 
@@ -49,3 +49,18 @@ def test_names_that_are_none(name: str, code: str) -> None:
     with pytest.raises(BadInput) as caught:
         checked_name(name)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 seconds"),
+        (1, "1 second"),
+        (-61, "1 minute"),
+        (10_799, "3 hours"),
+        (2 * 86_400, "2 days"),
+        (-315_576_000, "10 years"),
+    ],
+)
+def test_a_length_of_time_has_one_unit(seconds: float, text: str) -> None:
+    assert span(seconds) == text

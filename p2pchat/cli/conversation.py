@@ -170,6 +170,7 @@ class Conversation:
             self.beside.ours(message)
         far = ticks(message, plain=self._out.plain)
         self._out.say(f"{self._out.text(message)}{'  ' + far if far else ''}")
+        self._out.explain(message)
 
     async def _refresh(self, room: str) -> None:
         """Our last message has come further."""

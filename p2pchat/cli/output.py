@@ -18,13 +18,15 @@ import msgspec
 from p2pchat import events
 from p2pchat.cli.prose import prose
 from p2pchat.errors import Error
-from p2pchat.text import printable
+from p2pchat.text import printable, span
 
 __all__ = ["Output"]
 
 
 _ID = 7
 """Letters of a message's id that are shown: enough to name it in one room."""
+_DOUBT = "?"
+"""Stands by a time that is of a wrong clock."""
 
 
 class Output:
@@ -35,6 +37,8 @@ class Output:
         self.plain = "utf" not in (sys.stdout.encoding or "").lower()
         self._bar = False
         self._reported = False
+        self._doubted: set[str] = set()
+        """authors whose wrong clock was explained"""
 
     def event(self, event: events.Event) -> None:
         """Show one event: as JSON, or as people read it."""
@@ -48,6 +52,7 @@ class Output:
         text = self.text(event)
         if text is not None:
             self.say(text)
+        self.explain(event)
 
     def row(self, event: events.Event) -> None:
         """Show one event of a listing."""
@@ -64,6 +69,19 @@ class Output:
         """A line on stdout; nothing with `--json`."""
         if not self.json:
             print(text, flush=True)  # noqa: T201
+
+    def explain(self, event: events.Event) -> None:
+        """Say once of each author what the sign by the time of a message means."""
+        if not isinstance(event, events.Message) or event.clock_off is None or self.json:
+            return
+        if event.author not in self._doubted:
+            self._doubted.add(event.author)
+            whose = "your" if event.verified is None else f"{event.name}'s"
+            word, other = ("ahead", "behind") if event.clock_off > 0 else ("behind", "ahead")
+            self.note(
+                f"{_DOUBT} by a time: {whose} clock was {span(event.clock_off)} {word}, or those "
+                f"around it {other}; the messages are in order nevertheless"
+            )
 
     def bell(self) -> None:
         """Ring, where somebody can hear it."""
@@ -104,7 +122,8 @@ class Output:
                 said = f"{name}: {text}"
                 if event.text.startswith("/me ") and not event.deleted:
                     said = f"* {name} {prose(event.text[4:])}"
-                return f"[{_clock(event.time)} {event.id[:_ID]}] {said}{_marks(event)}"
+                when = _clock(event.time) + _DOUBT * (event.clock_off is not None)
+                return f"[{when} {event.id[:_ID]}] {said}{_marks(event)}"
             case events.Changed():
                 return _changed(event)
             case events.Share():
@@ -190,7 +209,7 @@ class Output:
                     state += f", last seen {_clock(event.last_seen)}"
                 name = self._named(event.name, event.colour)
                 role = ", admin" if event.role == "admin" else ""
-                return f"{name} [{event.peer[:8]}] {state}{role}{_trust(event)}"
+                return f"{name} [{event.peer[:8]}] {state}{role}{_trust(event)}{_off(event)}"
             case events.SafetyNumber():
                 return self._number(event)
             case events.Proof():
@@ -345,6 +364,13 @@ def _trust(event: events.Peer | events.Member | events.SafetyNumber) -> str:
     if event.clash:
         shown += f", !! NOT the one known as {printable(event.name)} [{event.clash[:8]}]"
     return shown + (", has signed two histories" if event.forked else "")
+
+
+def _off(event: events.Member) -> str:
+    """How wrong somebody's clock is."""
+    if event.clock_off is None:
+        return ""
+    return f", clock {span(event.clock_off)} {'ahead' if event.clock_off > 0 else 'behind'}"
 
 
 def _vouch(event: events.Vouch) -> str:

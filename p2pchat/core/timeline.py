@@ -1,12 +1,19 @@
 """Display order: a pure function of the set of entries (docs/protocol.md, 8: Order).
 
 low(e)  = 1 + the greatest eff of what e follows (its predecessor and its `after`)
-high(e) = the least claimed time of what follows e directly, if anything does
+high(e) = the least of: the claimed time of the next in its chain; those of the others that follow e
+          directly, if more of them claim to be earlier than e than do not; and high of the next in
+          its chain where that is below its time and it is of one run with e, unless one of the
+          others that follow e does not claim to be earlier
 eff(e)  = max(low, min(claimed, high)); order by (eff, chain id, seq)
 
-So a clock ahead is pulled back by the author's next correct entry or by the first reply, and a
-clock behind cannot go before what its author had seen. Kept up incrementally: an entry touches its
-direct causes' `high`, and whatever then moves touches what follows it.
+A run is an entry that names others and what follows in its chain without naming any, 64 at most.
+
+So a clock ahead is pulled back by the author's next correct entry or by the first reply, with all
+that it wrote in between; a clock behind cannot go before what its author had seen, and moves
+little: nothing that somebody else's clock agreed with, and nothing to before what that had seen.
+Kept up incrementally: an entry touches its direct causes' `high`, and whatever then moves touches
+what follows it, or stands before it in its run.
 """
 
 from collections import deque
@@ -14,14 +21,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Node", "Timeline", "Web", "is_marked"]
+from p2pchat.core.bounds import CLOCK_PULL_MS
+
+__all__ = ["Node", "Timeline", "Web", "clock_off_ms"]
 
 _MARK_MS = 60_000
+_RUN_MAX = 64
 
 
 @dataclass(slots=True)
 class Node:
-    """One entry as the order sees it. `causes`: ids of its predecessor and its `after`.
+    """One entry as the order sees it. `causes`: ids of its predecessor `prev` and its `after`.
 
     `high` is kept only where it is below `time`: else it bounds nothing.
     """
@@ -31,6 +41,16 @@ class Node:
     causes: tuple[bytes, ...]
     high: int | None = None
     eff: int = 0
+    prev: bytes = b""
+
+    @property
+    def names_others(self) -> bool:
+        return any(cause != self.prev for cause in self.causes)
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether something that follows it claims to be earlier."""
+        return self.high is not None and self.high < self.time
 
 
 class Web(Protocol):
@@ -43,9 +63,17 @@ class Web(Protocol):
         """Of each of `ids` that has any, the ids of entries that name it as a cause."""
 
 
-def is_marked(time: int, eff: int) -> bool:
-    """Whether an entry's clock was wrong by more than a minute."""
-    return abs((time >> 16) - (eff >> 16)) > _MARK_MS
+def clock_off_ms(time: int, eff: int, now_ms: int) -> int | None:
+    """How far an entry's clock was ahead of its place (less than 0: behind), if by over a minute.
+
+    Nobody may have followed it yet: then it is ahead if it is so of our own wall, `now_ms`, beyond
+    what a right clock may have been pulled.
+    """
+    claimed = time >> 16
+    off, early = claimed - (eff >> 16), claimed - now_ms
+    if abs(off) > _MARK_MS:
+        return off
+    return early if early > CLOCK_PULL_MS + _MARK_MS else None
 
 
 class Timeline:
@@ -89,6 +117,10 @@ class Timeline:
                 earlier = self._nodes.get(cause)
                 if earlier is not None and self._lower(earlier, node.time):
                     queue.append(cause)
+        # Only wrong clocks are contradicted: right ones let what they see pull them.
+        known = (self._nodes.get(id_) for id_ in (*causes, *ids))
+        doubts = [node for node in known if node is not None and node.contradicted]
+        queue += self._bound([*(node.id for node in doubts), *(node.prev for node in doubts)])
         self._settle(deque(dict.fromkeys([*(node.id for node in new), *queue])))
         return list(self._changed.values())
 
@@ -98,15 +130,51 @@ class Timeline:
         Answers the nodes whose `high` or `eff` is new.
         """
         earlier = self._fetch(list(causes))
-        for node in earlier:
-            times = [one.time for one in self._fetch(self._following(node.id))]
-            high = min((time for time in times if time < node.time), default=None)
-            if high != node.high:
+        # Where they agreed nobody may now, and so it is with what stands before.
+        moved = self._bound([*(node.id for node in earlier), *(node.prev for node in earlier)])
+        later = self._fetch(list(followers))
+        self._settle(deque(dict.fromkeys([*moved, *(node.id for node in [*earlier, *later])])))
+        return list(self._changed.values())
+
+    def _bound(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Compute `high` of these from all that follows them, and of what stands before them as
+        far as that depends on it; answers those for which it is new."""
+        queue, moved = deque(ids), []
+        while queue:
+            for node in self._fetch([queue.popleft()]):
+                high = self._high(node)
+                if high == node.high:
+                    continue
+                doubted = node.contradicted
                 node.high = high
                 self._changed[node.id] = node
-        later = self._fetch(list(followers))
-        self._settle(deque(dict.fromkeys(node.id for node in [*earlier, *later])))
-        return list(self._changed.values())
+                moved.append(node.id)
+                if doubted or node.contradicted:
+                    queue.append(node.prev)
+        return moved
+
+    def _high(self, node: Node) -> int | None:
+        followers = self._fetch(self._following(node.id))
+        others = [one.time for one in followers if one.prev != node.id]
+        earlier = [time for time in others if time < node.time]
+        bounds = [*earlier] if 2 * len(earlier) > len(others) else []
+        for one in followers:
+            if one.prev == node.id:
+                bounds.append(one.time)
+                doubted = one.contradicted and not one.names_others and len(earlier) == len(others)
+                if doubted and one.high is not None and self._in_run(node):
+                    bounds.append(one.high)
+        return min((bound for bound in bounds if bound < node.time), default=None)
+
+    def _in_run(self, node: Node) -> bool:
+        for _ in range(_RUN_MAX):
+            if node.names_others:
+                return True
+            before = self._fetch([node.prev])
+            if not before:
+                return False
+            node = before[0]
+        return False
 
     def _settle(self, queue: deque[bytes]) -> None:
         """Recompute until nothing moves. Causes make no circle, so this ends."""

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from p2pchat import events
 from p2pchat.node import doctor, network, outlook
 from p2pchat.node.parts import Parts
-from p2pchat.store import journal
 
 __all__ = ["diagnose"]
 
@@ -24,8 +23,8 @@ async def diagnose(parts: Parts, blob: str | None) -> AsyncIterator[events.Findi
         for finding in await outlook.examine_invite(invite, standing, situation):
             yield finding
         return
-    newest = await parts.database.read(journal.newest_time)
-    async for finding in doctor.examine(parts.profile, parts.database, newest, time.time()):
+    clock = await parts.clocks.finding()
+    async for finding in doctor.examine(parts.profile, parts.database, clock):
         yield finding
     for finding in await network.examine(situation):
         yield finding

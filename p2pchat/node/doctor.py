@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import p2pchat
-from p2pchat.core.clock import seconds
 from p2pchat.errors import Error
 from p2pchat.events import Finding
 from p2pchat.node.repair import find_damage
@@ -18,18 +17,14 @@ from p2pchat.store.profile import Profile
 __all__ = ["examine"]
 
 _FREE_MIN = 200_000_000
-_AHEAD_S = 120.0
-_YEAR_2025 = 1_735_689_600
 
 
-async def examine(
-    profile: Profile, database: Database, newest: int, now: float
-) -> AsyncIterator[Finding]:
-    """`newest`: the greatest clock value of any entry known; `now`: Unix seconds."""
+async def examine(profile: Profile, database: Database, clock: Finding) -> AsyncIterator[Finding]:
+    """`clock`: what `node.clocks` has found."""
     yield _packages()
     yield await asyncio.to_thread(_profile, profile)
     yield await asyncio.to_thread(_disk, profile.home)
-    yield _clock(newest, now)
+    yield clock
     yield await _journal(database)
 
 
@@ -74,18 +69,6 @@ def _disk(home: Path) -> Finding:
     return Finding(
         check="disk", ok=free >= _FREE_MIN, text=text, hint=None if free >= _FREE_MIN else hint
     )
-
-
-def _clock(newest: int, now: float) -> Finding:
-    ahead = seconds(newest) - now if newest else 0.0
-    hint = "set the clock, best by the network (NTP)"
-    if now < _YEAR_2025:
-        text = "this machine's clock is years behind"
-        return Finding(check="clock", ok=False, text=text, hint=hint)
-    if ahead > _AHEAD_S:
-        text = f"a message here is {ahead:.0f} s ahead of this machine's clock: one of the two errs"
-        return Finding(check="clock", ok=False, text=text, hint=hint)
-    return Finding(check="clock", ok=True, text="this machine's clock agrees with the messages")
 
 
 async def _journal(database: Database) -> Finding:

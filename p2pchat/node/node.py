@@ -53,6 +53,7 @@ class Node:
         self.people = parts.people
         self.moderation = parts.moderation
         self.marks = parts.marks
+        self.clocks = parts.clocks
         self.presence = parts.presence
         self._parts = parts
         self._directory = Directory(parts)

@@ -17,6 +17,7 @@ from p2pchat.core.entry import Entry
 from p2pchat.core.identity import id_text
 from p2pchat.node.bodies import Filling
 from p2pchat.node.bus import Bus
+from p2pchat.node.clocks import Clocks
 from p2pchat.node.groups import Groups
 from p2pchat.node.joining import Joining
 from p2pchat.node.marks import Marks
@@ -50,6 +51,7 @@ class Parts:
     joining: Joining
     moderation: Moderation
     marks: Marks
+    clocks: Clocks
     presence: Presence
     filling: Filling
     write: Write
@@ -106,6 +108,7 @@ class Parts:
             joining=joining,
             moderation=moderation,
             marks=marks,
+            clocks=Clocks(database, rooms, people, lambda: me().person),
             presence=presence,
             filling=Filling(database, rooms),
             write=write,

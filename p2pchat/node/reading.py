@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from p2pchat.core.bounds import TEXT_BYTES_MAX
 from p2pchat.core.chain import Chains
 from p2pchat.core.clock import seconds
-from p2pchat.core.entry import MESSAGE, EditBody, Entry, MessageBody
+from p2pchat.core.entry import MESSAGE, SHARE, EditBody, Entry, MessageBody
 from p2pchat.core.identity import id_text
 from p2pchat.core.talk import (
     Amended,
@@ -18,11 +18,22 @@ from p2pchat.core.talk import (
     pinned,
     read,
 )
+from p2pchat.core.timeline import clock_off_ms
 from p2pchat.events import Message, Reaction, rfc3339
 from p2pchat.store import amendments, journal
 from p2pchat.store.database import Connection
 
-__all__ = ["Admins", "Reading", "current", "message", "person_of", "read_of", "readings", "text_of"]
+__all__ = [
+    "Admins",
+    "Reading",
+    "clock_off_s",
+    "current",
+    "message",
+    "person_of",
+    "read_of",
+    "readings",
+    "text_of",
+]
 
 _YEAR_9999_MS = 253_370_764_800_000
 Admins = Callable[[bytes], Collection[bytes]]
@@ -50,8 +61,9 @@ def readings(
     admins: Admins,
     fresh: Container[bytes] = (),
 ) -> dict[bytes, Reading]:
-    """How those of a room's entries read that are messages; of `fresh` ones nothing was said."""
-    messages = [entry for entry in entries if entry.header.kind == MESSAGE]
+    """How those of a room's entries read that are messages or shares; of `fresh` ones nothing was
+    said."""
+    messages = [entry for entry in entries if entry.header.kind in (MESSAGE, SHARE)]
     places = journal.places(tx, [entry.id for entry in messages])
     ids = [entry.id for entry in messages if entry.id not in fresh]
     gone = amendments.dropped(tx, ids)
@@ -102,6 +114,13 @@ def _text(body: object) -> str | None:
     return None
 
 
+def clock_off_s(entry: Entry, reading: Reading | None, now_ms: int) -> int | None:
+    """How far the clock was ahead (less than 0: behind) that an entry was written by, if it was."""
+    time = entry.header.time
+    off_ms = clock_off_ms(time, reading.place if reading is not None else time, now_ms)
+    return off_ms // 1000 if off_ms is not None else None
+
+
 def message(chains: Chains, entry: Entry, reading: Reading | None, now_ms: int) -> Message | None:
     """A message as it reads now; None if there is nothing to read."""
     certificate, body = chains.certificates.get(entry.header.device), chains.read(entry)
@@ -136,4 +155,5 @@ def message(chains: Chains, entry: Entry, reading: Reading | None, now_ms: int) 
         ]
         or None,
         expires=rfc3339(end_ms / 1000) if end_ms is not None and ends else None,
+        clock_off=clock_off_s(entry, reading, now_ms),
     )

@@ -190,7 +190,8 @@ class Room:
                 yield event
 
     async def members(self) -> list[events.Member]:
-        return await self._parts.marks.members(self.key, self._members())
+        rows = await self._parts.marks.members(self.key, self._members())
+        return await self._parts.clocks.members(self.key, rows)
 
     def _members(self) -> list[events.Member]:
         chains = self._rooms.get(self.key)

@@ -354,7 +354,7 @@ def timeline_node(entry: Entry) -> Node:
     """A new entry as the order sees it."""
     header = entry.header
     causes = (header.prev, *header.after) if header.seq else header.after
-    return Node(entry.id, header.time, causes)
+    return Node(entry.id, header.time, causes, prev=header.prev)
 
 
 class Web:
@@ -378,7 +378,7 @@ class Web:
             header = parse_header(raw)
             assert header is not None
             causes = (header.prev, *header.after) if header.seq else header.after
-            found[id_] = Node(id_, time, causes, high, eff)
+            found[id_] = Node(id_, time, causes, high, eff, header.prev)
         return found
 
     def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pchat.core.timeline import Node, Timeline, is_marked
+from p2pchat.core.timeline import Node, Timeline, clock_off_ms
 
 
 class Memory:
@@ -14,7 +14,7 @@ class Memory:
 
     def nodes(self, ids: object) -> dict[bytes, Node]:
         return {
-            id_: Node(node.id, node.time, node.causes, node.high, node.eff)
+            id_: Node(node.id, node.time, node.causes, node.high, node.eff, node.prev)
             for id_ in ids  # type: ignore[attr-defined]
             if (node := self.kept.get(id_)) is not None
         }
@@ -23,8 +23,15 @@ class Memory:
         return {id_: [node.id for node in self.kept.values() if id_ in node.causes] for id_ in ids}
 
     def insert(self, batch: list[Node]) -> None:
-        fresh = [Node(node.id, node.time, node.causes) for node in batch]
+        fresh = [Node(node.id, node.time, node.causes, prev=node.prev) for node in batch]
         for node in Timeline(self).insert(fresh):
+            self.kept[node.id] = node
+
+    def remove(self, id_: bytes) -> None:
+        """One that ends its chain."""
+        gone = self.kept.pop(id_)
+        followers = self.followers([id_])[id_]
+        for node in Timeline(self).removed(gone.causes, followers):
             self.kept[node.id] = node
 
 
@@ -33,12 +40,34 @@ def by_definition(nodes: list[Node]) -> dict[bytes, int]:
     known = {node.id: node for node in nodes}
     eff: dict[bytes, int] = {}
 
+    def followers(id_: bytes) -> list[Node]:
+        return [node for node in nodes if id_ in node.causes]
+
+    def in_run(node: Node) -> bool:
+        return set(node.causes) - {node.prev} != set() or (
+            node.prev in known and in_run(known[node.prev])
+        )
+
+    def bound(node: Node) -> float:
+        after = followers(node.id)
+        others = [one.time for one in after if one.prev != node.id]
+        earlier = [time for time in others if time < node.time]
+        bounds: list[float] = []
+        if len(earlier) > len(others) - len(earlier):
+            bounds += earlier
+        for one in after:
+            if one.prev == node.id:
+                bounds.append(one.time)
+                alone = set(one.causes) == {one.prev}
+                if bound(one) < one.time and earlier == others and alone and in_run(node):
+                    bounds.append(bound(one))
+        return min(bounds, default=float("inf"))
+
     def place(id_: bytes) -> int:
         if id_ not in eff:
             node = known[id_]
             low = 1 + max((place(cause) for cause in node.causes if cause in known), default=-1)
-            high = min((other.time for other in nodes if id_ in other.causes), default=node.time)
-            eff[id_] = max(low, min(node.time, high))
+            eff[id_] = max(low, int(min(node.time, bound(node))))
         return eff[id_]
 
     for id_ in known:
@@ -46,27 +75,114 @@ def by_definition(nodes: list[Node]) -> dict[bytes, int]:
     return eff
 
 
+def _id(number: int) -> bytes:
+    return bytes([number + 1]) * 32
+
+
 @st.composite
 def webs(draw: st.DrawFn) -> list[Node]:
-    count = draw(st.integers(1, 12))
-    nodes = []
+    count = draw(st.integers(1, 14))
+    nodes: list[Node] = []
+    heads: dict[int, bytes] = {}
     for number in range(count):
+        chain = draw(st.integers(0, 3))
+        prev = heads.get(chain, b"")
         earlier = st.lists(st.integers(0, number - 1), max_size=3, unique=True)
-        causes = draw(earlier) if number else []
-        time = draw(st.integers(0, 50))
-        nodes.append(Node(bytes([number]) * 32, time, tuple(bytes([c]) * 32 for c in causes)))
+        after = [_id(one) for one in (draw(earlier) if number else []) if _id(one) != prev]
+        causes = (prev, *after) if prev else tuple(after)
+        nodes.append(Node(_id(number), draw(st.integers(0, 50)), causes, prev=prev))
+        heads[chain] = _id(number)
     return nodes
+
+
+def _upto(end: Node, nodes: list[Node]) -> list[Node]:
+    """A chain, from its beginning to its end."""
+    before = [node for node in nodes if node.id == end.prev]
+    return [*(_upto(before[0], nodes) if before else []), end]
 
 
 @settings(max_examples=200)
 @given(webs(), st.randoms(use_true_random=False), st.integers(1, 5))
 def test_order_depends_on_the_set_alone(nodes: list[Node], random: object, size: int) -> None:
-    shuffled = list(nodes)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    # Chains come in any order, and each in its own.
+    ends = [node.prev for node in nodes]
+    chains = [_upto(node, nodes) for node in nodes if node.id not in ends]
+    picks = [number for number, chain in enumerate(chains) for _ in chain]
+    random.shuffle(picks)  # type: ignore[attr-defined]
+    shuffled = [chains[number].pop(0) for number in picks]
     memory = Memory()
     for start in range(0, len(shuffled), size):
         memory.insert(shuffled[start : start + size])
     assert {id_: node.eff for id_, node in memory.kept.items()} == by_definition(nodes)
+
+
+@settings(max_examples=200)
+@given(webs(), st.randoms(use_true_random=False))
+def test_what_is_taken_out_leaves_no_trace(nodes: list[Node], random: object) -> None:
+    memory = Memory()
+    memory.insert(nodes)
+    left = list(nodes)
+    while left:
+        ends = [node for node in left if node.id not in {other.prev for other in left}]
+        gone = random.choice(ends)  # type: ignore[attr-defined]
+        left.remove(gone)
+        memory.remove(gone.id)
+        assert {id_: node.eff for id_, node in memory.kept.items()} == by_definition(left)
+
+
+def _chain(number: int, *times: int, after: tuple[bytes, ...] = ()) -> list[Node]:
+    """Entries of one author, the first of them behind `after`."""
+    nodes: list[Node] = []
+    for place, time in enumerate(times):
+        prev = nodes[-1].id if nodes else b""
+        nodes.append(Node(bytes([number, place]), time, (prev,) if prev else after, prev=prev))
+    return nodes
+
+
+def test_all_that_a_clock_ahead_wrote_is_pulled_back_by_a_reply() -> None:
+    memory = Memory()
+    (asked,) = _chain(0, 400)
+    far = _chain(1, 9_000, 9_010, 9_020, 9_030, after=(asked.id,))
+    reply = _chain(2, 500, 510, after=(far[-1].id,))
+    memory.insert([asked, *far, *reply])
+    assert [memory.kept[node.id].eff for node in far] == [500, 501, 502, 503]
+    assert [memory.kept[node.id].eff for node in reply] == [504, 510]
+
+
+def test_all_that_a_clock_ahead_wrote_is_pulled_back_by_its_authors_next_correct_entry() -> None:
+    memory = Memory()
+    (asked,) = _chain(0, 400)
+    far = _chain(1, 9_000, 9_010, 9_020, 500, after=(asked.id,))
+    memory.insert([asked, *far])
+    assert [memory.kept[node.id].eff for node in far] == [500, 501, 502, 503]
+
+
+def test_a_clock_behind_moves_what_it_names_no_further_than_to_what_that_had_seen() -> None:
+    memory = Memory()
+    said = _chain(1, 100, 200, 300)
+    behind = _chain(2, 0, 10, after=(said[2].id,))
+    memory.insert([*said, *behind])
+    assert [memory.kept[node.id].eff for node in (*said, *behind)] == [100, 200, 201, 202, 203]
+
+
+def test_a_clock_behind_moves_nothing_that_somebody_else_has_followed() -> None:
+    memory = Memory()
+    said = _chain(1, 100, 200, 300)
+    heard = _chain(2, 350, after=(said[2].id,))
+    behind = _chain(3, 0, after=(said[2].id,))
+    memory.insert([*said, *heard, *behind])
+    assert [memory.kept[node.id].eff for node in (*said, *heard)] == [100, 200, 300, 350]
+    assert memory.kept[behind[0].id].eff == 301
+
+
+def test_two_clocks_ahead_are_pulled_back_by_two_that_are_right() -> None:
+    memory = Memory()
+    far = _chain(1, 9_000)
+    also = _chain(2, 9_001, after=(far[0].id,))
+    memory.insert([*far, *also, *_chain(3, 500, after=(far[0].id, also[0].id))])
+    assert memory.kept[far[0].id].eff == 9_000
+    memory.insert(_chain(4, 510, after=(far[0].id, also[0].id)))
+    assert [memory.kept[node.id].eff for node in (*far, *also)] == [500, 501]
 
 
 def test_a_clock_ahead_is_pulled_back_by_a_reply() -> None:
@@ -95,5 +211,15 @@ def test_a_clock_behind_cannot_go_before_what_it_had_seen() -> None:
 
 
 def test_wrong_clocks_are_marked() -> None:
-    assert is_marked(100_000 << 16, 0)
-    assert not is_marked(59_000 << 16, 0)
+    assert clock_off_ms(100_000 << 16, 0, 100_000) == 100_000
+    assert clock_off_ms(0, 100_000 << 16, 100_000) == -100_000
+    assert clock_off_ms(59_000 << 16, 0, 59_000) is None
+
+
+def test_what_nobody_has_followed_yet_is_marked_where_it_is_ahead_of_us() -> None:
+    hour = 3_600_000
+    assert clock_off_ms(hour << 16, hour << 16, 0) == hour
+    # As far ahead as others may have pulled it.
+    assert clock_off_ms(120_000 << 16, 120_000 << 16, 0) is None
+    # Behind us is what was written before.
+    assert clock_off_ms(0, 0, hour) is None

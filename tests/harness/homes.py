@@ -16,6 +16,7 @@ COMMAND = (sys.executable, "-m", "p2pchat.cli.main")
 _LOOPBACK = 'net.interfaces=["lo"]'
 LOOPBACK = (_LOOPBACK, "net.stun=[]", "dht.enabled=false")
 NO_CARRIER = ("lan.enabled=false", "dht.enabled=false")
+_WRONG_CLOCK = Path(__file__).parent / "wrong_clock"
 Row = dict[str, Any]
 
 
@@ -39,7 +40,7 @@ class Outcome:
 class Home:
     """One person's profile; `prefix` runs the command elsewhere (in a lab's host).
 
-    `program`: what to run as the command.
+    `program`: what to run as the command. `ahead_s`: how wrong the clock is that it sees.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Home:
     settings: Sequence[str] = LOOPBACK
     prefix: Sequence[str] = ()
     program: Sequence[str] = COMMAND
+    ahead_s: float = 0.0
     processes: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def command(self, *arguments: str, json: bool = True) -> list[str]:
@@ -74,7 +76,7 @@ class Home:
             text=True,
             timeout=timeout,
             check=False,
-            env={**_clean(), **(env or {})},
+            env={**self._environment(), **(env or {})},
         )
         outcome = Outcome(done.returncode, done.stdout, done.stderr)
         if code is not None:
@@ -89,10 +91,15 @@ class Home:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=_clean(),
+            env=self._environment(),
         )
         self.processes.append(process)
         return process
+
+    def _environment(self) -> dict[str, str]:
+        if not self.ahead_s:
+            return _clean()
+        return {**_clean(), "PYTHONPATH": str(_WRONG_CLOCK), "AHEAD_S": str(self.ahead_s)}
 
     def up(self) -> int:
         """Start the background node; its process."""

@@ -95,7 +95,7 @@ class Disk:
 
     def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
         return {
-            id_: Node(node.id, node.time, node.causes, node.high, node.eff)
+            id_: Node(node.id, node.time, node.causes, node.high, node.eff, node.prev)
             for id_ in ids
             if (node := self._nodes.get(id_)) is not None
         }

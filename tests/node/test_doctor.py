@@ -1,22 +1,18 @@
 """Every finding says what it saw, and what to do where something is wrong."""
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 
-from p2pchat.core.clock import stamp
 from p2pchat.events import Finding
 from p2pchat.node import doctor
 from p2pchat.node.node import Node
 from tests.node.people import acquaint, person
 
 
-async def _findings(node: Node, *, newest: int = 0, now: float | None = None) -> dict[str, Finding]:
-    found = doctor.examine(
-        node.profile, node._parts.database, newest, time.time() if now is None else now
-    )
+async def _findings(node: Node) -> dict[str, Finding]:
+    found = doctor.examine(node.profile, node._parts.database, await node.clocks.finding())
     return {finding.check: finding async for finding in found}
 
 
@@ -38,11 +34,11 @@ async def test_what_is_wrong_has_a_remedy(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / "Ann" / "key").chmod(0o644)
         usage = type(shutil.disk_usage("/"))(10, 9, 1)
         monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-        found = await _findings(ann, newest=stamp(time.time() + 1_000))
+        monkeypatch.setattr(ann._parts.rooms, "_wall", lambda: 0.0)
+        found = await _findings(ann)
         for check in ("profile", "disk", "clock"):
             assert not found[check].ok
             assert found[check].hint
-        assert not (await _findings(ann, now=0.0))["clock"].ok
 
 
 async def test_a_foreign_signaling_is_noticed(

@@ -1,0 +1,62 @@
+"""Whose clock is wrong shows in what they wrote last."""
+
+import time
+from pathlib import Path
+
+from p2pchat import events
+from p2pchat.node.node import Node
+from tests.node.people import friends, heard
+
+_HOUR = 3_600
+
+
+def _set(node: Node, ahead_s: float) -> None:
+    node._parts.rooms._wall = lambda: time.time() + ahead_s
+
+
+async def _clock_offs(node: Node, other: str) -> dict[str, int | None]:
+    rows = await (await node.room(other)).members()
+    return {row.name: row.clock_off for row in rows}
+
+
+async def test_a_wrong_clock_is_told_until_something_right_comes(tmp_path: Path) -> None:
+    async with friends(tmp_path) as (ann, bob):
+        with ann.events() as feed:
+            await (await ann.room("Bob")).send("hello")
+            assert await _clock_offs(ann, "Bob") == {"Ann": None, "Bob": None}
+            assert (await ann.clocks.finding()).ok
+            await heard(feed, events.Delivered)
+            _set(bob, 3 * _HOUR)
+            await (await bob.room("Ann")).send("late")
+            shown = await heard(feed, events.Message, text="late")
+            assert shown.clock_off is not None
+            assert abs(shown.clock_off - 3 * _HOUR) < 60
+            # Nobody has followed it: it is judged by our wall, and Bob cannot know.
+            assert (await _clock_offs(ann, "Bob"))["Bob"] is not None
+            assert (await bob.clocks.finding()).ok
+            finding = await ann.clocks.finding()
+            assert not finding.ok
+            assert finding.text.startswith("Bob's clock is 3 hours ahead of")
+            _set(bob, 0)
+            await (await bob.room("Ann")).send("right")
+            shown = await heard(feed, events.Message, text="right")
+            assert shown.clock_off is None
+            assert await _clock_offs(ann, "Bob") == {"Ann": None, "Bob": None}
+            assert (await ann.clocks.finding()).ok
+
+
+async def test_the_own_clock_is_told_where_others_contradict(tmp_path: Path) -> None:
+    async with friends(tmp_path) as (ann, bob):
+        with ann.events() as feed, bob.events() as theirs:
+            await (await ann.room("Bob")).send("hello")
+            await heard(theirs, events.Message, text="hello")
+            _set(bob, -2 * 86_400)
+            await (await bob.room("Ann")).send("early")
+            *_, mine = [one async for one in (await bob.room("Ann")).history()]
+            assert mine.clock_off is not None
+            assert mine.clock_off < -86_400
+            await heard(feed, events.Message, text="early")
+        # As far as Bob can tell Ann may be the one who is wrong.
+        assert not (await bob.clocks.finding()).ok
+        _set(bob, -50 * 31_557_600)
+        assert (await bob.clocks.finding()).text == "this machine's clock is years behind"
