@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 _OFFERS_MAX = 16
 """Pasted invites that wait at once, each with its own socket."""
 _LATE_S = 300.0
+_REMEMBERED_S = 30 * 86_400.0
+"""How long after its expiry an invite is kept: nobody is answered any more by then, even where the
+clock was set meanwhile."""
 
 
 @dataclass(slots=True)
@@ -57,12 +60,16 @@ class Invites:
 
     async def resume(self) -> None:
         """Serve the invites that an earlier run left behind."""
+        await self._door.database.write(self._forget)
         for row in await self._door.database.read(table.living):
             if row.expires > self._door.wall():
                 invite = Invite(
                     self._door.identity().person, row.secret, int(row.expires), b"", None
                 )
                 self._host(invite, None, None if row.nameplate else row.password)
+
+    def _forget(self, tx: Connection) -> None:
+        table.forget_expired(tx, self._door.wall() - _REMEMBERED_S)
 
     async def coded(self) -> list[tuple[Invite, int, bytes]]:
         """Invites that nobody has come by, with the nameplate and secret of their code."""
@@ -128,6 +135,7 @@ class Invites:
         try:
 
             def add(tx: Connection) -> None:
+                self._forget(tx)
                 table.add(
                     tx,
                     invite.id,

@@ -38,6 +38,8 @@ _PATIENCE_S = 120.0
 """How long somebody waits at a terminal for a join that goes on without them anyway."""
 _PASTE_S = 3_600.0
 """How long a reply is waited for beyond that; it holds a socket."""
+_KEPT_MAX = 32
+"""Joins that go on in the background: each looks on every carrier."""
 _FINAL = frozenset(
     {
         "invite-used", "invite-expired", "invite-withdrawn", "invite-locked", "password-wrong",
@@ -150,6 +152,13 @@ class Pursuits:
             return await self._wait(pursuit, timeout, keep=keep)
         except TimeoutError:
             kept = keep and self._left(invite) > 0
+            if kept and len(self._kept) >= _KEPT_MAX:
+                kept = False
+                text = (
+                    f"{_KEPT_MAX} joins go on in the background already, so this one does not; "
+                    "p2pchat cancel N gives one up"
+                )
+                on_event(Note(text=text))
             for attempt in pursuit.trail.attempts():
                 on_event(attempt)
             if not kept:

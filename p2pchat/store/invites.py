@@ -114,4 +114,8 @@ def withdraw(tx: Connection, id_: bytes) -> bool:
 
 
 def forget_expired(tx: Connection, before: float) -> None:
+    """Those that expired before that, and where they led."""
+    tx.execute(
+        "DELETE FROM invite_rooms WHERE id IN (SELECT id FROM invites WHERE expires < ?)", (before,)
+    )
     tx.execute("DELETE FROM invites WHERE expires < ?", (before,))

@@ -1,10 +1,13 @@
 import asyncio
+import dataclasses
+import time
 from pathlib import Path
 
 import pytest
 
 from p2pchat import errors, events
 from p2pchat.node.node import Node
+from p2pchat.store import invites
 from signaling.blob import Kind, encode
 from tests.node.people import WAIT_S, meet, person
 
@@ -104,3 +107,23 @@ async def test_two_invites_between_two_people_are_one_room(tmp_path: Path) -> No
         second = await meet(bob, ann)
         assert first.room == second.room
         assert len(await ann.rooms()) == len(await ann.peers()) == 1
+
+
+async def test_an_expired_invite_leaves_the_disk_a_month_later(tmp_path: Path) -> None:
+    async with person(tmp_path, "Ann") as ann:
+        room = await ann.create_room("crew")
+        await ann.invite(room.id, expires_s=60)
+        online = ann._parts.online
+        assert online is not None
+        parts, door = online.invites, online.invites._door
+
+        async def kept_after(days: float) -> int:
+            later = lambda: time.time() + days * 86_400  # noqa: E731
+            parts._door = dataclasses.replace(door, wall=later)
+            await ann.invite()
+            return len(await ann._parts.database.read(invites.living))
+
+        assert await kept_after(29) == 2
+        assert await kept_after(31) == 2
+    async with person(tmp_path, "Ann") as ann:
+        assert len(await ann._parts.database.read(invites.living)) == 2

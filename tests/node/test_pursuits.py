@@ -161,3 +161,24 @@ async def test_without_any_way_a_join_says_so_at_once(tmp_path: Path) -> None:
             await bob.join(bare.text(), keep=True)
         assert caught.value.code == "unreachable"
         assert await bob.waiting() == []
+
+
+async def test_no_more_joins_go_on_than_a_node_can_look_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2pchat.node.pursuits._KEPT_MAX", 1)
+    async with person(tmp_path, "Ann", lan=True) as ann:
+        first, second = (await ann.invite()).blob, (await ann.invite()).blob
+    async with person(tmp_path, "Bob", lan=True) as bob:
+        await _waiting(bob, first)
+        told: list[events.Event] = []
+        with pytest.raises(errors.Unreachable) as caught:
+            await bob.join(second, timeout=0.5, on_event=told.append, keep=True)
+        assert caught.value.code == "unreachable"
+        notes = [one.text for one in told if isinstance(one, events.Note)]
+        assert any("p2pchat cancel N" in text for text in notes)
+        assert len(await bob.waiting()) == 1
+        # One that waits goes on after another look at it.
+        await _waiting(bob, first)
+        await bob.cancel_join("1")
+        await _waiting(bob, second)

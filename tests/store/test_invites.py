@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from p2pchat.store import database as database_module
-from p2pchat.store import invites
-from p2pchat.store.database import Database
+from p2pchat.store import groups, invites
+from p2pchat.store.database import Connection, Database
+from tests.store.conftest import ROOM
 
 ID = b"invite-1"
 
@@ -105,6 +106,19 @@ async def test_a_code_that_was_guessed_at_thrice_is_not_claimed(database: Databa
     for left in (2, 1, 0):
         assert await database.write(lambda tx: invites.guess(tx, ID)) == left
     assert await database.write(lambda tx: invites.claim(tx, ID, b"device")) == "invite-locked"
+
+
+async def test_what_has_expired_is_forgotten_with_where_it_led(database: Database) -> None:
+    def work(tx: Connection) -> None:
+        for id_, expires in ((ID, 100), (b"later", 200)):
+            invites.add(tx, id_, b"secret", expires)
+            groups.set_invite_room(tx, id_, ROOM, ask=False)
+        invites.forget_expired(tx, 150)
+
+    await database.write(work)
+    assert [row.id for row in await database.read(invites.living)] == [b"later"]
+    assert await database.read(lambda tx: groups.invite_room(tx, ID)) is None
+    assert await database.read(lambda tx: groups.invite_room(tx, b"later")) is not None
 
 
 class Invites(RuleBasedStateMachine):
