@@ -66,7 +66,15 @@ async def chat(out: Output, client: Client, room: str, *, bell: bool) -> None:
     with patch_stdout(raw=True):
         async with asyncio.TaskGroup() as tasks:
             ready = asyncio.Event()
-            here = Conversation(out, client, room, tasks, bell=bell, redraw=prompt.app.invalidate)
+            here = Conversation(
+                out,
+                client,
+                room,
+                tasks,
+                bell=bell,
+                redraw=prompt.app.invalidate,
+                ask_secret=_ask_secret,
+            )
             going = [
                 tasks.create_task(_print(out, client, here, ready)),
                 tasks.create_task(here.attention.run()),
@@ -86,6 +94,17 @@ async def chat(out: Output, client: Client, room: str, *, bell: bool) -> None:
                 for task in going:
                     task.cancel()
                 here.close()
+
+
+async def _ask_secret(text: str) -> str:
+    """What is typed and not shown; empty where somebody thinks better of it (Ctrl-C, Ctrl-D)."""
+    from prompt_toolkit import PromptSession
+
+    prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+    try:
+        return await prompt.prompt_async(text, is_password=True)
+    except (EOFError, KeyboardInterrupt):
+        return ""
 
 
 async def _print(out: Output, client: Client, here: Conversation, ready: asyncio.Event) -> None:

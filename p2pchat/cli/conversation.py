@@ -5,7 +5,7 @@ One object for the life of the chat: /room moves it from one room to another.
 
 import asyncio
 import shlex
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -22,8 +22,10 @@ from p2pchat.api.slash import Slash, addressed
 from p2pchat.cli.attention import Attention
 from p2pchat.cli.beside import Beside, ticks
 from p2pchat.cli.command import usage
+from p2pchat.cli.invite import needs_password
 from p2pchat.cli.output import Output
-from p2pchat.errors import BadInput, Error
+from p2pchat.cli.password import given_password
+from p2pchat.errors import BadInput, Error, Usage
 from p2pchat.text import printable
 
 __all__ = ["HERE", "Conversation"]
@@ -39,7 +41,10 @@ _HISTORY = 20
 
 
 class Conversation:
-    """`tasks` own what goes on while the prompt is there; `redraw` draws what stands beside it."""
+    """`tasks` own what goes on while the prompt is there; `redraw` draws what stands beside it.
+
+    `ask_secret` asks for what is not shown while it is typed; empty if nothing was.
+    """
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class Conversation:
         *,
         bell: bool,
         redraw: Callable[[], None],
+        ask_secret: Callable[[str], Awaitable[str]],
     ) -> None:
         self.room = room
         self.attention = Attention(client, self._refresh)
@@ -59,6 +65,7 @@ class Conversation:
         self._tasks = tasks
         self._bell = bell
         self._redraw = redraw
+        self._ask_secret = ask_secret
         self._rooms: dict[str, events.RoomRow] = {}
         self._me = ""
         self._away: set[str] = set()
@@ -252,7 +259,8 @@ class Conversation:
             case Slash("me"):
                 await self._done("messages", SendRequest(room=self.room, text=f"/me {argument}"))
             case Slash("join"):
-                self._joining.append(self._tasks.create_task(self._join(argument)))
+                password = await self._password(argument)
+                self._joining.append(self._tasks.create_task(self._join(argument, password)))
 
     async def _answer(self, name: str, *, accept: bool) -> None:
         """Somebody asks to be let into this room, or else knocks at us."""
@@ -332,10 +340,23 @@ class Conversation:
         assert isinstance(person, events.Peer)
         await self._done("messages", SendRequest(room=f"@{person.peer}", text=text))
 
-    async def _join(self, blob: str) -> None:
+    async def _password(self, blob: str) -> str | None:
+        """Asked for before the chat goes on: it has the keys while it is typed."""
+        if not needs_password(blob):
+            return None
+        password = given_password(None) or await self._ask_secret("Password of the invite: ")
+        if not password:
+            raise Usage(
+                "password-missing",
+                "this invite needs a password, which your friend tells you",
+                "write /join BLOB again, and then the password",
+            )
+        return password
+
+    async def _join(self, blob: str, password: str | None) -> None:
         """While the chat goes on: it may take as long as the other is away."""
         try:
-            request = JoinRequest(blob=blob, approval=False)
+            request = JoinRequest(blob=blob, approval=False, password=password)
             async for event in self._client.ask("joins", request):
                 if isinstance(event, events.ReplyReady):
                     self._out.note("send this reply back to whoever invited you:")

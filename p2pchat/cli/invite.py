@@ -18,7 +18,16 @@ from p2pchat.cli.password import asked_password, new_password
 from p2pchat.errors import BadInput, Error, Unreachable
 from signaling.tasks import owned_tasks
 
-__all__ = ["cancel_", "duration", "greet", "invite_", "join_", "read_argument", "reply_"]
+__all__ = [
+    "cancel_",
+    "duration",
+    "greet",
+    "invite_",
+    "join_",
+    "needs_password",
+    "read_argument",
+    "reply_",
+]
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -208,7 +217,7 @@ async def join_(
     """
     text = read_argument(" ".join(blob))
     password = None
-    if _needs_password(text):
+    if needs_password(text):
         password = asked_password(password_file, stdin_taken=blob == ("-",))
     joined: events.Joined | None = None
     async with common.attach() as node:
@@ -237,7 +246,7 @@ async def join_(
             out.note("to stay reachable run: p2pchat up")
 
 
-def _needs_password(text: str) -> bool:
+def needs_password(text: str) -> bool:
     """Whether an invite asks for one; whatever is wrong with it is for the node to say."""
     from signaling.errors import SignalingError
     from signaling.invite import Invite

@@ -141,3 +141,30 @@ def test_people_are_verified_named_and_blocked_from_the_chat(ann: Home, tmp_path
     for terminal in (hers, his):
         terminal.type("/quit")
         assert terminal.end() == 0
+
+
+def test_the_password_of_an_invite_is_asked_for_and_not_shown(ann: Home, tmp_path: Path) -> None:
+    bob, cat = Home("Bob", tmp_path / "bob"), Home("Cat", tmp_path / "cat")
+    try:
+        for home in (ann, bob, cat):
+            home.up()
+        blob = ann.run("invite", "--no-wait").found("invite")[0]["blob"]
+        bob.run("join", blob, "--no-chat")
+        env = {"P2PCHAT_PASSWORD": "open sesame"}
+        guarded = cat.run("invite", "--no-wait", "--password", env=env).found("invite")[0]["blob"]
+        his = Terminal(bob.command(json=False))
+        his.wait(r"\x1b\[\?2004h")
+        his.type(f"/join {guarded}")
+        his.wait("Password of the invite:")
+        his.press("\x04")
+        his.wait("needs a password")
+        his.type(f"/join {guarded}")
+        his.wait("Password of the invite:")
+        his.type("open sesame")
+        assert "sesame" not in his.wait(r"([\s\S]*)go there with: /room Cat")
+        his.type("/quit")
+        assert his.end() == 0
+        assert {row["name"] for row in bob.run("peers").found("peer")} == {"Ann", "Cat"}
+    finally:
+        bob.end()
+        cat.end()

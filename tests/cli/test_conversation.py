@@ -1,6 +1,7 @@
 """The chat's commands of rooms and people, on real nodes: what is shown, and what comes of it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from p2pchat.api.server import serve
 from p2pchat.api.slash import COMMANDS, Slash, parse
 from p2pchat.cli.conversation import HERE, Conversation
 from p2pchat.cli.output import Output
+from signaling.invite import Invite
 from signaling.tasks import owned_tasks
 from tests.harness.crew import Crew, Sailor
 
@@ -25,6 +27,8 @@ class Screen(Output):
         self.plain = False
         self.lines: list[str] = []
         self.rung = 0
+        self.secrets: list[str] = []
+        """what is typed where a password is asked for"""
 
     def say(self, text: str) -> None:
         self.lines.append(text)
@@ -62,12 +66,19 @@ class Chat:
 @asynccontextmanager
 async def chatting(sailor: Sailor, room: str, *, bell: bool = True) -> AsyncIterator[Chat]:
     screen = Screen()
+
+    async def asked(text: str) -> str:
+        screen.note(text)
+        return screen.secrets.pop(0)
+
     async with (
         serve(sailor.node, asyncio.Event()),
         Client.open(sailor.node.profile.socket_path) as client,
         owned_tasks() as tasks,
     ):
-        here = Conversation(screen, client, room, tasks, bell=bell, redraw=lambda: None)
+        here = Conversation(
+            screen, client, room, tasks, bell=bell, redraw=lambda: None, ask_secret=asked
+        )
 
         async def listen(ready: asyncio.Event) -> None:
             feed = client.ask("events")
@@ -117,6 +128,18 @@ async def test_who_asks_is_let_in_by_an_exclamation_mark_or_denied(tmp_path: Pat
             with pytest.raises(errors.Usage) as refused:
                 await chat.enter("/approve")
             assert "/approve NAME" in refused.value.hint
+
+
+async def test_a_join_asks_for_the_password_that_it_needs(tmp_path: Path) -> None:
+    invite = Invite(bytes(32), bytes(16), int(time.time()) + 60, b"", None, password=True)
+    async with Crew.open(tmp_path, "ann", "bob") as crew:
+        await crew.found("ann")
+        async with chatting(crew["ann"], (await crew["ann"].room()).id) as chat:
+            chat.screen.secrets = [""]
+            with pytest.raises(errors.Usage) as caught:
+                await chat.enter(f"/join {invite.text()}")
+            assert caught.value.code == "password-missing"
+            await chat.screen.until("Password of the invite")
 
 
 async def test_one_person_is_written_to_beside_the_room(tmp_path: Path) -> None:
