@@ -359,14 +359,16 @@ def prefer_direct(pc: RTCPeerConnection) -> None:
 
 
 async def drained(pc: RTCPeerConnection, timeout_s: float) -> None:
-    """Wait until the peer has acknowledged what was sent, or the time is up.
+    """Wait until the peer has acknowledged what was sent, or has ended it, or the time is up.
 
     aiortc has no event for it, and `close` throws away what is queued: a last word would be lost.
     """
     sctp: Any = pc.sctp
     deadline = asyncio.get_running_loop().time() + timeout_s
     while (
-        sctp._sent_queue or sctp._outbound_queue or sctp._data_channel_queue
+        # Who hears a goodbye may be gone before it acknowledges that.
+        sctp.state == "connected"
+        and (sctp._sent_queue or sctp._outbound_queue or sctp._data_channel_queue)
     ) and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.005)
 

@@ -634,9 +634,11 @@ class Peers:
             for registration in registrations:
                 registration.close()
         self._registrations.clear()
-        for sessions in list(self._sessions.values()):
-            for session in list(sessions):
-                await session.close("bye")
+        # All at once: each waits for its peer to hear it.
+        async with asyncio.TaskGroup() as tasks:
+            for sessions in list(self._sessions.values()):
+                for session in list(sessions):
+                    tasks.create_task(session.close("bye"))
 
 
 class _Offer:

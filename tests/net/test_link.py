@@ -59,6 +59,22 @@ async def test_a_close_is_seen_at_once_and_the_last_word_still_arrives(join: Joi
                 await link.send(b"x")
 
 
+async def test_a_close_waits_for_nobody_who_has_heard_it_and_gone(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2pchat.net.link._GOODBYE_S", 30.0)
+    async with join() as (near, far), asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+
+        async def hear() -> None:
+            while await far.receive() != b"bye":
+                pass
+            await far.close("bye")
+
+        tasks.create_task(hear())
+        await near.send(b"bye")
+        await near.close("bye")
+
+
 async def test_a_close_is_seen_though_its_first_packets_are_lost(
     join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
