@@ -1,13 +1,14 @@
 """Display order: a pure function of the set of entries (docs/protocol.md, 8: Order).
 
 low(e)  = 1 + the greatest eff of what e follows (its predecessor and its `after`)
-high(e) = the least of: the claimed time of the next in its chain; those of the others that follow e
-          directly, if more of them claim to be earlier than e than do not; and high of the next in
-          its chain where that is below its time and it is of one run with e, unless one of the
-          others that follow e does not claim to be earlier
+high(e) = the least of: the claimed time of the next in its chain; those of its witnesses, if more
+          of them claim to be earlier than e than do not; and high of the next in its chain where
+          that is below its time and it is of one run with e, unless one of its witnesses does not
+          claim to be earlier
 eff(e)  = max(low, min(claimed, high)); order by (eff, chain id, seq)
 
 A run is an entry that names others and what follows in its chain without naming any, 64 at most.
+Witnesses are entries of other chains that name e, of many the 16 with the least ids.
 
 So a clock ahead is pulled back by the author's next correct entry or by the first reply, with all
 that it wrote in between; a clock behind cannot go before what its author had seen, and moves
@@ -27,6 +28,7 @@ __all__ = ["Node", "Timeline", "Web", "clock_off_ms"]
 
 _MARK_MS = 60_000
 _RUN_MAX = 64
+_WITNESSES_MAX = 16
 
 
 @dataclass(slots=True)
@@ -61,6 +63,9 @@ class Web(Protocol):
 
     def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
         """Of each of `ids` that has any, the ids of entries that name it as a cause."""
+
+    def witnesses(self, id_: bytes, count: int) -> list[bytes]:
+        """Of what `followers` has, the next in the chain and the `count` least ids of the rest."""
 
 
 def clock_off_ms(time: int, eff: int, now_ms: int) -> int | None:
@@ -154,8 +159,9 @@ class Timeline:
         return moved
 
     def _high(self, node: Node) -> int | None:
-        followers = self._fetch(self._following(node.id))
-        others = [one.time for one in followers if one.prev != node.id]
+        ids = {*self._web.witnesses(node.id, _WITNESSES_MAX), *self._followers.get(node.id, ())}
+        followers = self._fetch(sorted(ids))
+        others = [one.time for one in followers if one.prev != node.id][:_WITNESSES_MAX]
         earlier = [time for time in others if time < node.time]
         bounds = [*earlier] if 2 * len(earlier) > len(others) else []
         for one in followers:

@@ -399,6 +399,21 @@ class Web:
             found.setdefault(cause, []).append(follower)
         return found
 
+    def witnesses(self, id_: bytes, count: int) -> list[bytes]:
+        rows = self._tx.execute(
+            "SELECT follower FROM causes WHERE cause = ?1"
+            " AND follower NOT IN (SELECT next.id FROM entries JOIN entries AS next"
+            "  ON next.chain = entries.chain AND next.seq = entries.seq + 1 WHERE entries.id = ?1)"
+            " ORDER BY follower LIMIT ?2",
+            (id_, count),
+        ).fetchall()
+        following = self._tx.execute(
+            "SELECT next.id FROM entries JOIN entries AS next"
+            " ON next.chain = entries.chain AND next.seq = entries.seq + 1 WHERE entries.id = ?",
+            (id_,),
+        ).fetchall()
+        return [row[0] for row in [*following, *rows]]
+
     def _in(self, query: str, ids: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(ids), _TOGETHER):
             part = ids[start : start + _TOGETHER]

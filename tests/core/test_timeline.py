@@ -22,6 +22,11 @@ class Memory:
     def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
         return {id_: [node.id for node in self.kept.values() if id_ in node.causes] for id_ in ids}
 
+    def witnesses(self, id_: bytes, count: int) -> list[bytes]:
+        found = [node for node in self.kept.values() if id_ in node.causes]
+        others = sorted(node.id for node in found if node.prev != id_)
+        return [*(node.id for node in found if node.prev == id_), *others[:count]]
+
     def insert(self, batch: list[Node]) -> None:
         fresh = [Node(node.id, node.time, node.causes, prev=node.prev) for node in batch]
         for node in Timeline(self).insert(fresh):
@@ -50,7 +55,8 @@ def by_definition(nodes: list[Node]) -> dict[bytes, int]:
 
     def bound(node: Node) -> float:
         after = followers(node.id)
-        others = [one.time for one in after if one.prev != node.id]
+        named = sorted((one for one in after if one.prev != node.id), key=lambda one: one.id)
+        others = [one.time for one in named[:16]]
         earlier = [time for time in others if time < node.time]
         bounds: list[float] = []
         if len(earlier) > len(others) - len(earlier):
@@ -208,6 +214,21 @@ def test_a_clock_behind_cannot_go_before_what_it_had_seen() -> None:
     memory = Memory()
     memory.insert([Node(bytes(32), 1_000, ()), Node(bytes([1]) * 32, 5, (bytes(32),))])
     assert memory.kept[bytes([1]) * 32].eff > memory.kept[bytes(32)].eff
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 100), min_size=20, max_size=60), st.integers(1, 7))
+def test_of_many_witnesses_the_same_are_heard_whatever_came_first(
+    times: list[int], size: int
+) -> None:
+    first = Node(_id(0), 50, ())
+    many = [Node(bytes([1, number, time]), time, (first.id,)) for number, time in enumerate(times)]
+    for order in (many, many[::-1]):
+        memory = Memory()
+        memory.insert([first])
+        for start in range(0, len(order), size):
+            memory.insert(order[start : start + size])
+        assert {id_: node.eff for id_, node in memory.kept.items()} == by_definition([first, *many])
 
 
 def test_wrong_clocks_are_marked() -> None:

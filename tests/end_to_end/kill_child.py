@@ -251,6 +251,10 @@ class _Nothing:
         del ids
         return {}
 
+    def witnesses(self, id_: bytes, count: int) -> list[bytes]:
+        del id_, count
+        return []
+
 
 # -- the program ---------------------------------------------------------------------------------
 

@@ -103,6 +103,11 @@ class Disk:
     def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
         return {id_: list(self._followers[id_]) for id_ in ids if id_ in self._followers}
 
+    def witnesses(self, id_: bytes, count: int) -> list[bytes]:
+        found = self._followers.get(id_, [])
+        others = sorted(one for one in found if self._nodes[one].prev != id_)
+        return [*(one for one in found if self._nodes[one].prev == id_), *others[:count]]
+
 
 class Member:
     """One node: its disk, what it has in memory while it runs, its ends of links."""
