@@ -363,14 +363,6 @@ class Group(Chains):
             id_ not in self.loose or counts for id_, counts in self.membership.admissions(person)
         )
 
-    def removals(self, person: bytes) -> list[bytes]:
-        """Ids of the acts that remove `person`."""
-        return [
-            placed.id
-            for placed in self.membership.acts()
-            if isinstance(placed.act, Remove) and placed.act.person == person
-        ]
-
 
 def _depths(parents: Mapping[bytes, Sequence[bytes]]) -> dict[bytes, int]:
     """Of each epoch, 1 more than of its deepest parent.

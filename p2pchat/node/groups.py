@@ -148,7 +148,7 @@ class Groups:
 
     async def contested(self, group: Group, acts: Sequence[SignedAct]) -> list[Placed]:
         """Judge acts that a peer shows; answers those that were new."""
-        known = {placed.id: placed for placed in group.membership.acts()}
+        known = group.membership.acts()
         kept = await self._database.read(lambda tx: withheld.acts(tx, group.room))
         loose = Counter(certificate.person for certificate, _ in kept)
         found: list[tuple[Placed, Entry, Certificate]] = []
@@ -194,7 +194,7 @@ class Groups:
 
     async def removals_of(self, group: Group, person: bytes) -> list[SignedAct]:
         """The acts that remove `person`: what somebody removed is shown."""
-        wanted = set(group.removals(person))
+        wanted = set(group.membership.removals(person))
         return await self._in_chains(group, lambda id_, _: id_ in wanted)
 
     async def _in_chains(

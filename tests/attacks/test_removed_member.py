@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 from p2pchat.core import group as group_module
-from p2pchat.core import membership as membership_module
 from p2pchat.core.acts import ADMIN, ADMIT, SETTING, Act, Admit, Role, Setting
 from p2pchat.core.entry import (
     MESSAGE,
@@ -25,6 +24,7 @@ from p2pchat.core.entry import (
 )
 from p2pchat.core.facts import Contests
 from p2pchat.core.group import Group
+from p2pchat.core.judgement import Judgement
 from p2pchat.core.membership import OPEN, VOID, Limit, Membership
 from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.wire import Bodies, Lacking, Run, SignedAct, decode, encode
@@ -203,7 +203,7 @@ async def test_back_dated_admission(
 ) -> None:
     """Letting a friend in by an act that says not to have seen the removal."""
     if not guard:
-        monkeypatch.setattr(membership_module, "_weigh", _weigh_without_removals)
+        monkeypatch.setattr(Judgement, "_voided", _voids_nothing)
     async with removed(tmp_path, "puppet") as crew:
         mallory, puppet = crew["mallory"], crew["puppet"]
         room = (await crew["ann"].room()).key
@@ -219,7 +219,7 @@ async def test_back_dated_promotion(
 ) -> None:
     """Making an accomplice an admin, dated before the removal, who then undoes it."""
     if not guard:
-        monkeypatch.setattr(membership_module, "_weigh", _weigh_without_removals)
+        monkeypatch.setattr(Judgement, "_voided", _voids_nothing)
     async with removed(tmp_path, admin=True) as crew:
         mallory, bob = crew["mallory"], crew["bob"]
         room = (await crew["ann"].room()).key
@@ -238,7 +238,7 @@ async def test_acts_shown_one_by_one(
 ) -> None:
     """Showing back-dated acts directly, as is done with those that a removal has cut off."""
     if not guard:
-        monkeypatch.setattr(membership_module, "_weigh", _weigh_without_removals)
+        monkeypatch.setattr(Judgement, "_voided", _voids_nothing)
     async with removed(tmp_path, "puppet") as crew:
         mallory, puppet = crew["mallory"], crew["puppet"]
         room = (await crew["ann"].room()).key
@@ -312,11 +312,10 @@ def _loose(author: Sailor, group: Group, kind: int, act: Act) -> SignedAct:
     return SignedAct(identity.certificate, raw, body, signature)
 
 
-def _weigh_without_removals(judged: membership_module._Judged, room: bytes) -> None:
-    """What an act's author was entitled to by its own account, and nothing else."""
-    judged.counts = dict.fromkeys(judged.views, False)
-    for placed in judged.order:
-        judged.counts[placed.id] = membership_module._entitled(judged, placed, room)
+def _voids_nothing(self: Judgement, number: int, exempt: int) -> int:
+    """So that acts count by their authors' own account of what they had seen, and nothing else."""
+    del self, number, exempt
+    return 0
 
 
 async def _through(crew: Crew, honest: str) -> None:

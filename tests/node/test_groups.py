@@ -273,7 +273,7 @@ def _truth(crew: Crew, room: bytes) -> set[bytes]:
     """The members, by all acts that anybody has."""
     membership = Membership(room)
     for sailor in crew.all.values():
-        membership.add(sailor.group(room).membership.acts())
+        membership.add(sailor.group(room).membership.acts().values())
     return set(membership.members)
 
 
