@@ -40,6 +40,7 @@ __all__ = [
     "RUN_ENTRIES_MAX",
     "SDP_BYTES_MAX",
     "SEEN_ROWS_MAX",
+    "STRAYS_MAX",
     "TEXT_BYTES_MAX",
     "TIME_MAX_MS",
     "TIME_MIN_MS",
@@ -171,6 +172,11 @@ TOPIC_BYTES_MAX = 512
 
 PARENTS_MAX = 8
 """Epochs that a new one follows; more than one only where several were made at the same time."""
+
+STRAYS_MAX = 2
+"""Grants by one member to another that is none any more which make a new key needed, for each time
+that this one was let in: whoever has not heard of a removal may grant in good faith, and whoever
+means harm needs no grant to hand a key out."""
 
 CONTESTED_MAX = 64
 """Acts of one person that are kept although a removal cut them off: the first of each chain."""

@@ -12,7 +12,7 @@ import msgspec
 
 from p2pchat.core import sealing
 from p2pchat.core.acts import CREATE, Act, Admit, Create, Remove, is_sound
-from p2pchat.core.bounds import CHAINS_EACH_MAX, DEVICES_EACH_MAX, PARENTS_MAX
+from p2pchat.core.bounds import CHAINS_EACH_MAX, DEVICES_EACH_MAX, PARENTS_MAX, STRAYS_MAX
 from p2pchat.core.chain import CHAINS_MAX, Accepted, Chains, Head, Verdict
 from p2pchat.core.entry import (
     DEVICE,
@@ -41,15 +41,19 @@ class _Epoch:
     """A key's history: who has it, and what came before."""
 
     time: int = 0
-    claims: set[tuple[bytes, ...]] = field(default_factory=set)
-    """those whom it was made for, as anybody says: the id commits to one of these"""
-    sealed: list[Recipient] = field(default_factory=list)
-    """what was sealed to us before anybody said whom it was made for"""
+    claims: dict[tuple[bytes, ...], set[bytes]] = field(default_factory=dict)
+    """those whom it was made for, as anybody says, and who says so: the id commits to one"""
+    made_for: tuple[bytes, ...] | None = None
+    """the one of these that is true, once the key has shown it"""
+    sealed: dict[bytes, Recipient] = field(default_factory=dict)
+    """what was sealed to us before anybody said whom it was made for, of each author the last"""
     parents: tuple[bytes, ...] = ()
     links: list[EpochLink] = field(default_factory=list)
     """the ways back; what does not open is nobody's"""
     holders: set[bytes] = field(default_factory=set)
-    """all people who were given it or gave it"""
+    """people who made it or gave it to others, or to whom it was given as members"""
+    strays: dict[bytes, set[bytes]] = field(default_factory=dict)
+    """other people whom it was given to, and by whom"""
     prekeys: set[bytes] = field(default_factory=set)
 
 
@@ -72,6 +76,8 @@ class Group(Chains):
         self._ways: dict[bytes, list[tuple[bytes, EpochLink]]] = {}
         """epoch -> links that lead to it, and where they stand"""
         self._depths: dict[bytes, int] | None = None
+        self._strays: dict[tuple[bytes, bytes], list[bytes]] = {}
+        """who gave what to whom that was no member then: epochs, in the order they came"""
 
     # -- who belongs ---------------------------------------------------------------------------
 
@@ -112,6 +118,7 @@ class Group(Chains):
         if isinstance(placed.act, Create | Admit):
             certificate = placed.act.certificate
             self.certificates.setdefault(certificate.device, certificate)
+        self._recognize()
         self.estranged = self.estranged or bool(self._strangers)
         self._strangers.clear()
         self.moved = True
@@ -240,22 +247,38 @@ class Group(Chains):
         id_, body = entry.header.epoch, decode_body(entry.header.kind, entry.body or b"")
         assert isinstance(body, EpochBody | GrantBody)
         opened = []
-        if id_ not in self.epochs and self._open(id_, body.recipients, identity):
+        if id_ not in self.epochs and self._open(entry, body.recipients, identity):
             opened.append(id_)
         if isinstance(body, EpochBody) or opened:
             opened += self._follow_links(id_)
         return opened
 
-    def _open(self, id_: bytes, recipients: Sequence[Recipient], identity: Identity) -> bool:
+    def _open(self, entry: Entry, recipients: Sequence[Recipient], identity: Identity) -> bool:
+        id_, prekey = entry.header.epoch, identity.certificate.prekey
         epoch = self._epochs[id_]
-        prekey = identity.certificate.prekey
-        ours = [*epoch.sealed, *(one for one in recipients if one.prekey == prekey)]
+        ours = [*epoch.sealed.values(), *(one for one in recipients if one.prekey == prekey)]
         key = sealing.open_recipients(self.room, id_, ours, epoch.claims, identity)
         if key is not None:
             self.epochs[id_] = key
-        # A grant may come before the epoch that it is of.
-        epoch.sealed = ours[:PARENTS_MAX] if key is None else []
+            epoch.sealed.clear()
+        else:
+            self._await(entry, recipients, prekey)
         return key is not None
+
+    def await_epoch(self, grant: Entry, prekey: bytes) -> None:
+        """Keep what a grant that is known has for the key of ours, until its epoch comes."""
+        body = decode_body(grant.header.kind, grant.body or b"")
+        if isinstance(body, GrantBody) and grant.header.epoch not in self.epochs:
+            self._await(grant, body.recipients, prekey)
+
+    def _await(self, entry: Entry, recipients: Sequence[Recipient], prekey: bytes) -> None:
+        author = self.certificates.get(entry.header.device)
+        epoch = self._epochs.get(entry.header.epoch)
+        if author is None or epoch is None:
+            return
+        for recipient in recipients:
+            if recipient.prekey == prekey:
+                epoch.sealed[author.person] = recipient
 
     def learn_epoch(self, entry: Entry, author: bytes) -> bool:
         """Note whom an EPOCH or a GRANT gives a key; whether it is one."""
@@ -266,17 +289,26 @@ class Group(Chains):
             if not epoch.claims:
                 epoch.parents = body.parents[:PARENTS_MAX]
                 epoch.time = header.time >> 16
-            epoch.claims.add(tuple(sorted({recipient.person for recipient in body.recipients})))
+            claim = tuple(sorted({recipient.person for recipient in body.recipients}))
+            if epoch.made_for is None:
+                epoch.claims.setdefault(claim, set()).add(author)
+            elif epoch.made_for == claim:
+                epoch.holders.add(author)
             epoch.links += body.links[:PARENTS_MAX]
             for link in body.links[:PARENTS_MAX]:
                 self._ways.setdefault(link.epoch, []).append((header.epoch, link))
             self._depths = None
         elif isinstance(body, GrantBody):
             epoch = self._epochs.setdefault(header.epoch, _Epoch())
+            epoch.holders.add(author)
+            for person in {recipient.person for recipient in body.recipients}:
+                if person in self.members:
+                    epoch.holders.add(person)
+                elif author not in epoch.strays.setdefault(person, set()):
+                    epoch.strays[person].add(author)
+                    self._strays.setdefault((author, person), []).append(header.epoch)
         else:
             return False
-        epoch.holders.add(author)
-        epoch.holders.update(recipient.person for recipient in body.recipients)
         epoch.prekeys.update(recipient.prekey for recipient in body.recipients)
         return True
 
@@ -312,12 +344,40 @@ class Group(Chains):
 
     def writing_epoch(self) -> bytes | None:
         """The key to write under: of those that members alone have, the deepest; then by id."""
-        usable = [
-            id_
-            for id_ in self.epochs
-            if id_ in self._epochs and self._epochs[id_].holders <= self.members
-        ]
-        return max(usable, key=lambda id_: (self._depth(id_), id_), default=None)
+        return max(
+            filter(self._is_members_alone, self.epochs),
+            key=lambda id_: (self._depth(id_), id_),
+            default=None,
+        )
+
+    def _is_members_alone(self, id_: bytes) -> bool:
+        """Whether members alone have a key of ours, as far as anybody can know."""
+        epoch = self._epochs.get(id_)
+        if epoch is None:
+            return False
+        if epoch.made_for is None:
+            for claim, authors in epoch.claims.items():
+                if sealing.epoch_id(self.room, self.epochs[id_], claim) == id_:
+                    epoch.made_for = claim
+                    epoch.holders.update(claim, authors)
+        return (
+            epoch.made_for is not None
+            and epoch.holders <= self.members
+            and not any(
+                self._strays[granter, person].index(id_)
+                < STRAYS_MAX * self.membership.was_let_in(person)
+                for person, granters in epoch.strays.items()
+                if person not in self.members
+                for granter in granters
+            )
+        )
+
+    def _recognize(self) -> None:
+        """Who was given a key before it was known to be a member was given it like any other."""
+        for author, person in [one for one in self._strays if one[1] in self.members]:
+            for id_ in self._strays.pop((author, person)):
+                self._epochs[id_].holders.add(person)
+                self._epochs[id_].strays.pop(person, None)
 
     def tips(self) -> list[bytes]:
         """Keys of ours that lead to all others: parents for the next one."""

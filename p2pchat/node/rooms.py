@@ -115,7 +115,7 @@ class Rooms:
 
     def _load_room(self, tx: Connection, room: bytes) -> Chains:
         if rooms.kind(tx, room) == "group":
-            return groups.load(tx, room)
+            return groups.load(tx, room, self.identity().certificate.prekey)
         chains = Chains(room, frozenset(rooms.members(tx, room)))
         for row in journal.heads(tx, room):
             chains.restore(row.chain, Head(row.seq, row.id, row.device, row.time))

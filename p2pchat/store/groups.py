@@ -31,8 +31,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Certificate).decode
 
 
-def load(tx: Connection, room: bytes) -> Group:
-    """All that this node knows of a room of many."""
+def load(tx: Connection, room: bytes, prekey: bytes) -> Group:
+    """All that this node knows of a room of many. `prekey`: what keys are sealed to for us."""
     group = Group(room)
     for row in journal.heads(tx, room):
         group.restore(row.chain, Head(row.seq, row.id, row.device, row.time))
@@ -56,6 +56,8 @@ def load(tx: Connection, room: bytes) -> Group:
             if author is not None:
                 group.learn_epoch(entry, author.person)
     group.epochs.update(rooms.epochs(tx, room))
+    for grant in journal.of_kind(tx, room, GRANT):
+        group.await_epoch(grant, prekey)
     return group
 
 

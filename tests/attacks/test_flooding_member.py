@@ -12,8 +12,17 @@ import pytest
 from nacl.signing import SigningKey
 
 from p2pchat.core.acts import ADMIN, ADMIT, ROLE, SETTING, Admit, Role, Seen, Setting
+from p2pchat.core.bounds import STRAYS_MAX
 from p2pchat.core.chain import Accepted, Chains, Verdict
-from p2pchat.core.entry import EPOCH, GRANT, MESSAGE, Entry, MessageBody
+from p2pchat.core.entry import (
+    EPOCH,
+    GRANT,
+    MESSAGE,
+    Entry,
+    GrantBody,
+    MessageBody,
+    Recipient,
+)
 from p2pchat.core.facts import Append
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity
@@ -205,3 +214,119 @@ def _take(group: Group, entry: Entry) -> object:
 
 async def _none(*_: object) -> list[object]:
     return []
+
+
+def _grant(mallory: Writer, whom: Writer, epoch: bytes) -> None:
+    """Say to have given a key to somebody; whether what is sealed is the key tells nobody."""
+    one = whom.identity.certificate
+    recipient = Recipient(one.person, one.device, one.prekey, bytes(80))
+    mallory.own(GRANT, GrantBody((recipient,)), epoch)
+
+
+def _keys_of(writer: Writer) -> int:
+    return sum(entry.header.kind == EPOCH for entry in writer.written)
+
+
+@guarded
+def test_grants_to_somebody_who_never_was_a_member(
+    monkeypatch: pytest.MonkeyPatch, *, guard: bool
+) -> None:
+    """So that a key counts as known outside, and each message needs another."""
+    if not guard:
+        monkeypatch.setattr(Membership, "was_let_in", lambda self, person: 1 << 20)
+    ann, mallory = founder("Ann", "Mallory")
+    mallory.begin()
+    ann.take_all(mallory)
+    outsider = Writer("Outsider", ann.group.room)
+    before = _keys_of(ann)
+    for number in range(10):
+        ann.say(str(number))
+        _grant(mallory, outsider, ann.written[-1].header.epoch)
+        ann.take_all(mallory)
+    assert _keys_of(ann) - before == (0 if guard else 9)
+
+
+@guarded
+def test_grants_to_somebody_who_was_removed(
+    monkeypatch: pytest.MonkeyPatch, *, guard: bool
+) -> None:
+    """A key may be given in good faith by whoever has not heard yet; not each time anew."""
+    if not guard:
+        monkeypatch.setattr("p2pchat.core.group.STRAYS_MAX", 1 << 20)
+    ann, bob, mallory = founder("Ann", "Bob", "Mallory")
+    head = bob.say("hello")
+    mallory.begin()
+    for one in (bob, mallory):
+        ann.take_all(one)
+    ann.remove(bob, head)
+    before = _keys_of(ann)
+    for number in range(10):
+        ann.say(str(number))
+        _grant(mallory, bob, ann.written[-1].header.epoch)
+        ann.take_all(mallory)
+    assert _keys_of(ann) - before == (STRAYS_MAX if guard else 9)
+
+
+def test_false_words_on_whom_a_key_was_made_for() -> None:
+    """mallory says that a key of ann's was made for somebody removed: the id shows it was not."""
+    ann, bob, mallory = founder("Ann", "Bob", "Mallory")
+    head = bob.say("hello")
+    mallory.begin()
+    for one in (bob, mallory):
+        ann.take_all(one)
+    ann.remove(bob, head)
+    before = _keys_of(ann)
+    for number in range(5):
+        epoch = ann.say(str(number)).header.epoch
+        _, body = seal_epoch(ann.group.room, bytes(32), [bob.identity.certificate], [])
+        mallory.own(EPOCH, body, epoch)
+        ann.take_all(mallory)
+    assert _keys_of(ann) == before
+
+
+def test_a_key_that_was_granted_to_a_member_who_is_removed_later_is_written_under_no_more() -> None:
+    """However the grant came: while it was a member, or before anybody here knew of it."""
+    ann, bob, carol = founder("Ann", "Bob", "Carol")
+    dave = Writer("Dave", ann.group.room)
+    key = ann.say("hello").header.epoch
+    for one in (bob, carol):
+        one.take_all(ann)
+    bob.admit(dave)
+    assert bob.written[-1].header.kind == GRANT
+    # carol hears of the grant first, then that dave came and went.
+    carol.group.certify(bob.identity.certificate)
+    assert carol.group.learn_epoch(bob.written[-1], bob.identity.person)
+    assert carol.group.writing_epoch() == key
+    ann.take_all(bob)
+    dave.take_all(ann)
+    dave.take_all(bob)
+    ann.take_all(dave)
+    removal = ann.remove(dave, dave.say("hi"))
+    for entry in bob.written:
+        placed = bob.group.placed(entry, bob.identity.person)
+        if placed is not None:
+            carol.group.act(placed)
+    gone = ann.group.placed(removal, ann.identity.person)
+    assert gone is not None
+    carol.group.act(gone)
+    assert dave.identity.person not in carol.group.members
+    assert carol.group.writing_epoch() is None
+
+
+def test_rubbish_that_is_granted_first_keeps_no_key_shut() -> None:
+    """Before its epoch is here nobody can tell which grant is the right one."""
+    ann, bob, mallory = founder("Ann", "Bob", "Mallory")
+    said = ann.say("hello")
+    for one in (bob, mallory):
+        one.take_all(ann)
+    mallory.begin()
+    carol = Writer("Carol", ann.group.room)
+    for _ in range(20):
+        _grant(mallory, carol, said.header.epoch)
+    bob.admit(carol)
+    for one in (bob, mallory):
+        carol.group.certify(one.identity.certificate)
+    for entry in (*mallory.written[1:], bob.written[-1]):
+        assert not carol.group.open_epochs(entry, carol.identity)
+    carol.take_all(ann)
+    assert carol.group.read(said) == MessageBody("hello")

@@ -1,9 +1,12 @@
 """Who is on the way into a room, and the room itself, outlive the process."""
 
+from p2pchat.core.chain import Accepted
+from p2pchat.core.entry import EPOCH, GRANT, MessageBody
 from p2pchat.core.identity import Certificate
-from p2pchat.store import groups, rooms
+from p2pchat.store import groups, journal, rooms
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.groups import Arrival, Join
+from tests.harness.writer import Writer, founder
 
 from .conftest import ROOM
 
@@ -47,3 +50,30 @@ async def test_a_room_that_is_forgotten_leaves_nothing(database: Database) -> No
     assert ROOM not in [row.room for row in await database.read(rooms.all_rooms)]
     assert await database.read(lambda tx: rooms.epochs(tx, ROOM)) == {}
     assert await database.read(groups.arrivals) == []
+
+
+async def test_a_grant_that_came_before_its_epoch_opens_it_after_a_restart(
+    database: Database,
+) -> None:
+    ann, bob = founder("Ann", "Bob")
+    said = ann.say("hello")
+    bob.take_all(ann)
+    carol = Writer("Carol", ann.group.room)
+    bob.admit(carol)
+    assert bob.written[-1].header.kind == GRANT
+    made = next(entry for entry in ann.written if entry.header.epoch == said.header.epoch)
+    assert made.header.kind == EPOCH
+    before = ann.written[: made.header.seq]
+
+    def fill(tx: Connection) -> None:
+        rooms.add(tx, ann.group.room, "group", "crew", 1.0, [])
+        for entry in (*before, *bob.written):
+            journal.insert(tx, [entry])
+
+    await database.write(fill)
+    prekey = carol.identity.certificate.prekey
+    carol.group = await database.read(lambda tx: groups.load(tx, ann.group.room, prekey))
+    assert said.header.epoch not in carol.group.epochs
+    for entry in ann.written[made.header.seq :]:
+        assert isinstance(carol.take([entry]), Accepted)
+    assert carol.group.read(said) == MessageBody("hello")
