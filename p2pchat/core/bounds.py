@@ -179,7 +179,7 @@ that this one was let in: whoever has not heard of a removal may grant in good f
 means harm needs no grant to hand a key out."""
 
 CONTESTED_MAX = 64
-"""Acts of one person that are kept although a removal cut them off: the first of each chain."""
+"""Acts of one person that are judged although a removal cut them off."""
 
 REQUESTS_MAX = 256
 """Requests to be let in that are read of a room, the newest: each time that one comes all are, and

@@ -70,7 +70,7 @@ class Group(Chains):
         self.estranged = False
         """Whether chains were declined before acts came that may speak for them."""
         self.loose: set[bytes] = set()
-        """ids of acts that are kept apart from chains: cut off, or come without"""
+        """ids of acts that are judged though they stand in no chain: cut off, or come without"""
         self._strangers: set[bytes] = set()
         self._epochs: dict[bytes, _Epoch] = {}
         self._ways: dict[bytes, list[tuple[bytes, EpochLink]]] = {}

@@ -24,13 +24,13 @@ not seen. Where nobody who is left is an admin, the most senior member is.
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from p2pchat.core.acts import ADMIN, SETTINGS, Remove, Seen
-from p2pchat.core.bounds import ACT_SEEN_MAX
+from p2pchat.core.acts import ADMIN, REMOVE, ROLE, SETTINGS, Remove, Seen
+from p2pchat.core.bounds import ACT_SEEN_MAX, CONTESTED_MAX
 from p2pchat.core.entry import chain_id
 from p2pchat.core.judgement import Judgement, Standing, admits, subject
 from p2pchat.core.views import Placed, Views, bits
 
-__all__ = ["OPEN", "VOID", "Limit", "Membership", "Placed", "Standing"]
+__all__ = ["OPEN", "VOID", "Limit", "Membership", "Placed", "Standing", "kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,18 @@ class Limit:
 
 
 OPEN, VOID = Limit(None), Limit(-1)
+
+
+def kept(acts: Iterable[tuple[bytes, int, bytes]]) -> set[bytes]:
+    """Ids of those that are judged, of acts (author, kind, id) that stand in no chain that counts.
+
+    Of each author the same ones whatever came first, and whoever dropped which of the others: those
+    that may undo a removal, then others, by id.
+    """
+    found: dict[bytes, list[tuple[bool, bytes]]] = {}
+    for author, kind, id_ in acts:
+        found.setdefault(author, []).append((kind not in (REMOVE, ROLE), id_))
+    return {id_ for some in found.values() for _, id_ in sorted(set(some))[:CONTESTED_MAX]}
 
 
 class Membership:

@@ -5,21 +5,18 @@ void is taken out, what one that is undone took comes back, and acts that stand 
 are kept to be judged with the rest.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-
-import msgspec
 
 from p2pchat import errors
 from p2pchat.core.acts import CREATE, Act, Cut
-from p2pchat.core.bounds import CONTESTED_MAX, CUTS_MAX
+from p2pchat.core.bounds import CUTS_MAX
 from p2pchat.core.chain import Accepted, Head
 from p2pchat.core.entry import Entry, body_fits, chain_id, entry_id, parse_header
 from p2pchat.core.facts import Append
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Random
-from p2pchat.core.membership import Limit, Placed
+from p2pchat.core.membership import Limit, Placed, kept
 from p2pchat.core.wire import SignedAct
 from p2pchat.node import prologue
 from p2pchat.node.rooms import Rooms
@@ -28,7 +25,9 @@ from p2pchat.store.database import Connection, Database
 
 __all__ = ["Groups", "cuts", "signed_act"]
 
-_encode = msgspec.msgpack.Encoder().encode
+_ROUNDS = 4
+"""How often in a row judging may bring other acts to be judged: only who wrote hundreds of removals
+in one go takes more than two."""
 
 
 class Groups:
@@ -39,6 +38,8 @@ class Groups:
         self.listeners: list[Callable[[Group, bool], None]] = []
         """Hear of rooms whose acts moved, and whether there are contested ones to show."""
         self._moderators: dict[bytes, frozenset[bytes]] = {}
+        self._alone: set[bytes] = set()
+        """ids of acts that came without their chain"""
         rooms.judge = self._judge
         rooms.talk.admins = self._may_moderate
 
@@ -47,7 +48,7 @@ class Groups:
         for chains in list(self._rooms.all()):
             if isinstance(chains, Group):
                 async with self._rooms.saving:
-                    await self._judge(chains)
+                    await self._judge(chains, came=True)
 
     def get(self, room: bytes) -> Group | None:
         chains = self._rooms.get(room)
@@ -88,17 +89,16 @@ class Groups:
 
     # -- judging -------------------------------------------------------------------------------
 
-    async def _judge(self, group: Group) -> None:
-        room = group.room
-        before = len(await self._database.read(lambda tx: withheld.acts(tx, room)))
-        while group.moved:
-            group.moved = False
-            await self._rooms.flush({room})
-            for chain, limit in group.excess().items():
-                certificate = group.certificates[group.heads[chain].device]
-                cut = partial(self._cut, group, chain=chain, limit=limit, certificate=certificate)
-                group.shorten(chain, await self._database.write(cut))
-            await self._put_back(group)
+    async def _judge(self, group: Group, *, came: bool = False) -> None:
+        """Carry out what the acts amount to. `came`: some stand in no chain, and are new."""
+        room, before = group.room, group.loose
+        for _ in range(_ROUNDS):
+            came |= await self._carry_out(group)
+            if came:
+                await self._keep(group)
+            if not group.moved:
+                break
+        group.moved = False
         moderators = group.membership.moderators
         known = self._moderators.get(room)
         if moderators != known:
@@ -108,10 +108,49 @@ class Groups:
             except errors.Error:
                 self._moderators[room] = known or frozenset()
                 raise
-        kept = await self._database.read(lambda tx: withheld.acts(tx, room))
-        group.loose = {entry.id for _, entry in kept}
         for listener in list(self.listeners):
-            listener(group, len(kept) > before)
+            listener(group, not group.loose <= before)
+
+    async def _carry_out(self, group: Group) -> bool:
+        """Take out and put back until that moves nothing more; whether there was anything."""
+        changed = False
+        while group.moved:
+            group.moved = False
+            await self._rooms.flush({group.room})
+            for chain, limit in group.excess().items():
+                certificate = group.certificates[group.heads[chain].device]
+                cut = partial(self._cut, group, chain=chain, limit=limit, certificate=certificate)
+                group.shorten(chain, await self._database.write(cut))
+                changed = True
+            changed |= await self._put_back(group)
+        return changed
+
+    async def _keep(self, group: Group) -> None:
+        """Judge those acts that stand in no chain which all judge, and no others."""
+        room = group.room
+
+        def read(tx: Connection) -> list[tuple[Certificate, Entry]]:
+            withheld.tidy(tx, room)
+            return withheld.acts(tx, room)
+
+        found = await self._database.write(read)
+        keeping = _kept(found)
+        known = group.membership.acts()
+        gone = {entry.id for _, entry in found} - keeping
+        if gone & known.keys():
+            group.membership.drop(gone)
+            group.moved = True
+        for certificate, entry in found:
+            if entry.id in keeping and entry.id not in known:
+                placed = group.placed(entry, certificate.person)
+                if placed is not None:
+                    group.act(placed)
+        # What was cut off stays on disk: it may count again.
+        alone = gone & self._alone
+        if alone:
+            await self._database.write(partial(withheld.drop, ids=alone))
+            self._alone -= alone
+        group.loose = keeping
 
     def _cut(
         self, group: Group, tx: Connection, chain: bytes, limit: Limit, certificate: Certificate
@@ -123,8 +162,9 @@ class Groups:
         fold.settle()
         return head
 
-    async def _put_back(self, group: Group) -> None:
-        """What is withheld and counts after all, as if it came from a peer."""
+    async def _put_back(self, group: Group) -> bool:
+        """What is withheld and counts after all, as if it came from a peer; whether any does."""
+        changed = False
         for chain in await self._database.read(lambda tx: withheld.chains(tx, group.room)):
             first = group.seq(chain) + 1
             waiting = await self._database.read(
@@ -142,40 +182,49 @@ class Groups:
                 await self._rooms.flush({group.room})
                 ids = [one.id for one in result.entries]
                 await self._database.write(partial(withheld.drop, ids=ids))
-                run = []
+                run, changed = [], True
+        return changed
 
     # -- acts that stand in no chain -----------------------------------------------------------
 
     async def contested(self, group: Group, acts: Sequence[SignedAct]) -> list[Placed]:
         """Judge acts that a peer shows; answers those that were new."""
         known = group.membership.acts()
-        kept = await self._database.read(lambda tx: withheld.acts(tx, group.room))
-        loose = Counter(certificate.person for certificate, _ in kept)
-        found: list[tuple[Placed, Entry, Certificate]] = []
-        for act in acts:
-            entry = _entry_of(act)
-            if entry is None or entry.id in known:
-                continue
-            if loose[act.certificate.person] >= CONTESTED_MAX:
-                continue
-            placed = group.contested(entry, act.certificate)
-            if placed is not None:
-                loose[placed.author] += 1
-                found.append((placed, entry, act.certificate))
+        held = await self._database.read(lambda tx: withheld.acts(tx, group.room))
+        fresh = [
+            (act.certificate, entry)
+            for act in acts
+            if (entry := _entry_of(act)) is not None and entry.id not in known
+        ]
+        # Only those are looked at closer that would be kept.
+        keeping = _kept([*held, *fresh])
+        found: dict[bytes, tuple[Placed, Entry, Certificate]] = {}
+        for certificate, entry in fresh:
+            if entry.id in keeping:
+                placed = group.contested(entry, certificate)
+                if placed is not None:
+                    found[entry.id] = placed, entry, certificate
         if found:
             async with self._rooms.saving:
-                for placed, entry, certificate in found:
+                for placed, entry, certificate in found.values():
                     await self._database.write(
                         partial(withheld.keep, entry=entry, certificate=certificate)
                     )
+                    self._alone.add(entry.id)
                     group.act(placed)
-                await self._judge(group)
-        return [placed for placed, _, _ in found]
+                await self._judge(group, came=True)
+        return [placed for placed, _, _ in found.values()]
 
     async def withheld_acts(self, group: Group) -> list[SignedAct]:
-        """Acts that a removal has cut off, or that came without their chain."""
+        """Acts that a removal has cut off, or that came without their chain, as far as judged."""
+        if not group.loose:
+            return []
         found = await self._database.read(lambda tx: withheld.acts(tx, group.room))
-        return [one for certificate, entry in found if (one := signed_act(entry, certificate))]
+        return [
+            one
+            for certificate, entry in found
+            if entry.id in group.loose and (one := signed_act(entry, certificate))
+        ]
 
     async def forked_acts(self, group: Group) -> list[SignedAct]:
         """The acts that we hold of chains which are known to be forked."""
@@ -231,6 +280,10 @@ def signed_act(entry: Entry, certificate: Certificate) -> SignedAct | None:
     if entry.signature is None or entry.body is None:
         return None
     return SignedAct(certificate, entry.raw, entry.body, entry.signature)
+
+
+def _kept(acts: Iterable[tuple[Certificate, Entry]]) -> set[bytes]:
+    return kept((one.person, entry.header.kind, entry.id) for one, entry in acts)
 
 
 def _entry_of(act: SignedAct) -> Entry | None:

@@ -9,6 +9,7 @@ from p2pchat.core.chain import ForkProof, Head
 from p2pchat.core.entry import DEVICE, EPOCH, GRANT, Entry
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate
+from p2pchat.core.membership import kept
 from p2pchat.store import amendments, journal, rooms, withheld
 from p2pchat.store.database import Connection
 
@@ -47,9 +48,16 @@ def load(tx: Connection, room: bytes, prekey: bytes) -> Group:
             group.begun(entry)
     for entry in journal.acts(tx, room):
         _add_act(group, entry, group.certificates.get(entry.header.device))
-    for certificate, entry in withheld.acts(tx, room):
-        group.loose.add(entry.id)
-        _add_act(group, entry, certificate)
+    in_chains = group.membership.acts().keys()
+    apart = [
+        (certificate, entry)
+        for certificate, entry in withheld.acts(tx, room)
+        if entry.id not in in_chains
+    ]
+    group.loose = kept((one.person, entry.header.kind, entry.id) for one, entry in apart)
+    for certificate, entry in apart:
+        if entry.id in group.loose:
+            _add_act(group, entry, certificate)
     for kind in (EPOCH, GRANT):
         for entry in journal.of_kind(tx, room, kind):
             author = group.certificates.get(entry.header.device)

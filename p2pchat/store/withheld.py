@@ -12,7 +12,7 @@ from p2pchat.core.timeline import Timeline
 from p2pchat.store import journal
 from p2pchat.store.database import Connection
 
-__all__ = ["acts", "chains", "drop", "excess", "keep", "waiting", "withhold"]
+__all__ = ["acts", "chains", "drop", "excess", "keep", "tidy", "waiting", "withhold"]
 
 _encode = msgspec.msgpack.Encoder().encode
 _COLUMNS = "id, chain, header, body, signature"
@@ -100,6 +100,14 @@ def acts(tx: Connection, room: bytes) -> list[tuple[Certificate, Entry]]:
         (decode(row[0]), entry)
         for row, entry in zip(rows, journal.entries_of(row[1:] for row in rows), strict=True)
     ]
+
+
+def tidy(tx: Connection, room: bytes) -> None:
+    """Drop what has come in its chain after all."""
+    tx.execute(
+        "DELETE FROM withheld WHERE room = ? AND id IN (SELECT id FROM entries WHERE room = ?)",
+        (room, room),
+    )
 
 
 def chains(tx: Connection, room: bytes) -> list[bytes]:

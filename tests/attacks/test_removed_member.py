@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -269,7 +269,45 @@ async def test_a_flood_at_places_that_are_taken_is_kept_within_bounds(tmp_path: 
         topics = [Setting((), "topic", str(number)) for number in range(140)]
         acts = [_loose(mallory, group, SETTING, topic) for topic in topics]
         assert len(await ann.parts.groups.contested(group, acts[:70])) == 64
-        assert not await ann.parts.groups.contested(group, acts[70:])
+        for _ in range(2):
+            await ann.parts.groups.contested(group, acts[70:])
+            held = await ann.parts.groups.withheld_acts(group)
+            least = sorted(entry_id(act.header) for act in acts)[:64]
+            assert sorted(entry_id(act.header) for act in held) == least
+
+
+@guarded
+async def test_two_sets_of_acts_of_which_neither_is_kept_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, guard: bool
+) -> None:
+    """ann is shown one set and bob another, so that each is full, and they never agree."""
+    if not guard:
+        monkeypatch.setattr("p2pchat.node.groups.kept", _first_come)
+    async with removed(tmp_path) as crew:
+        mallory, ann, bob = crew["mallory"], crew["ann"], crew["bob"]
+        room = (await ann.room()).key
+        topics = [Setting((), "topic", str(number)) for number in range(140)]
+        acts = [_loose(mallory, ann.group(room), SETTING, topic) for topic in topics]
+        await ann.parts.groups.contested(ann.group(room), acts[:70])
+        await bob.parts.groups.contested(bob.group(room), acts[70:])
+        await crew.link("ann", "bob")
+
+        def agreed() -> bool:
+            both = [one.group(room) for one in (ann, bob)]
+            known = [set(group.membership.acts()) for group in both]
+            return known[0] == known[1] and both[0].members == both[1].members
+
+        if guard:
+            await crew.until(agreed)
+            assert len(ann.group(room).loose) == 64
+        else:
+            await asyncio.sleep(1)
+            assert not agreed()
+
+
+def _first_come(acts: Iterable[tuple[bytes, int, bytes]]) -> set[bytes]:
+    """Keeps what is held already; what comes then only as far as there is room."""
+    return {id_ for _, _, id_ in list(acts)[:64]}
 
 
 @guarded

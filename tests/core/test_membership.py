@@ -2,13 +2,18 @@
 
 import random as random_module
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core.acts import (
     ADMIN,
+    ADMIT,
     MEMBER,
+    REMOVE,
+    ROLE,
+    SETTING,
     Act,
     Admit,
     Create,
@@ -22,7 +27,7 @@ from p2pchat.core.acts import (
 )
 from p2pchat.core.entry import chain_id
 from p2pchat.core.identity import Certificate, digest
-from p2pchat.core.membership import OPEN, VOID, Limit, Membership, Placed
+from p2pchat.core.membership import OPEN, VOID, Limit, Membership, Placed, kept
 
 NONCE = bytes(32)
 
@@ -421,3 +426,41 @@ def test_a_removal_that_all_have_seen_holds(world: World) -> None:
 def test_somebody_is_admin_as_long_as_anybody_is_left(world: World) -> None:
     fold = world.fold()
     assert not fold.members or any(fold.is_admin(person) for person in fold.members)
+
+
+def test_acts_that_may_undo_a_removal_are_kept_before_others() -> None:
+    acts = [(b"m", SETTING, bytes([at])) for at in range(70)]
+    removals = [(b"m", kind, bytes([200 + kind])) for kind in (REMOVE, ROLE)]
+    assert kept([*acts, *removals]) == {bytes([at]) for at in range(62)} | {
+        id_ for _, _, id_ in removals
+    }
+    assert kept([*acts, (b"n", SETTING, b"other")]) >= {b"other"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 400)), max_size=200), st.data())
+def test_whoever_was_shown_what_first_all_keep_the_same_acts(
+    shown: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    """Each shows what it has kept, and nothing else, until nobody hears anything new."""
+
+    def act(number: int) -> tuple[bytes, int, bytes]:
+        kind = (SETTING, ADMIT, REMOVE)[number % 3]
+        return bytes([number % 2]), kind, digest("act", number.to_bytes(2, "big"))
+
+    members: list[set[tuple[bytes, int, bytes]]] = [set() for _ in range(4)]
+
+    def take(who: int, acts: set[tuple[bytes, int, bytes]]) -> None:
+        both = members[who] | acts
+        keeping = kept(both)
+        members[who] = {one for one in both if one[2] in keeping}
+
+    for who, number in shown:
+        take(who, {act(number)})
+    order = data.draw(st.permutations(range(4)))
+    for _ in range(2):
+        for one, other in pairwise([*order, order[0]]):
+            take(other, members[one])
+            take(one, members[other])
+    expected = kept({act(number) for _, number in shown})
+    assert all({one[2] for one in held} == expected for held in members)
