@@ -114,6 +114,10 @@ class Judgement:
     def counts(self, placed: Placed) -> bool:
         return bool(self.counting >> self.views.numbers[placed.id] & 1)
 
+    def written_by(self, person: bytes) -> list[bytes]:
+        """Ids of the acts of one author, each after what it has seen."""
+        return [self.views.acts[at].id for at in bits(self._by.get(person, 0))][::-1]
+
     def was_let_in(self, person: bytes) -> int:
         """How many acts have let somebody in, undone since or not."""
         acts = self.about.get(person, 0) & self.admissions

@@ -154,6 +154,10 @@ class Membership:
         acts = judged.about.get(person, 0) & judged.admissions
         return [(judged.views.acts[at].id, bool(judged.counting >> at & 1)) for at in bits(acts)]
 
+    def written_by(self, person: bytes) -> list[bytes]:
+        """Ids of the acts that `person` wrote, whether or not they count."""
+        return self._judge().written_by(person)
+
     def removals(self, person: bytes) -> list[bytes]:
         """Ids of the acts that remove `person`, whether or not they count."""
         judged = self._judge()

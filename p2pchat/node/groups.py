@@ -235,27 +235,29 @@ class Groups:
             found += [one for entry in acts if (one := signed_act(entry, certificate))]
         return found
 
-    async def acts_of(self, group: Group, person: bytes) -> list[SignedAct]:
-        """All acts that `person` wrote, whether or not they count."""
+    async def acts_of(
+        self, group: Group, person: bytes, last: int | None = None
+    ) -> list[SignedAct]:
+        """The acts that `person` wrote (the `last` of them), whether or not they count."""
         others = await self.withheld_acts(group)
-        mine = await self._in_chains(group, lambda _, author: author == person)
-        return mine + [one for one in others if one.certificate.person == person]
+        apart = [one for one in others if one.certificate.person == person]
+        ids = [id_ for id_ in group.membership.written_by(person) if id_ not in group.loose]
+        if last is not None:
+            ids = ids[-max(0, last - len(apart)) :] if len(apart) < last else []
+        return await self._in_chains(group, ids) + apart
 
     async def removals_of(self, group: Group, person: bytes) -> list[SignedAct]:
         """The acts that remove `person`: what somebody removed is shown."""
-        wanted = set(group.membership.removals(person))
-        return await self._in_chains(group, lambda id_, _: id_ in wanted)
+        removals = group.membership.removals(person)
+        return await self._in_chains(group, [id_ for id_ in removals if id_ not in group.loose])
 
-    async def _in_chains(
-        self, group: Group, wanted: Callable[[bytes, bytes], bool]
-    ) -> list[SignedAct]:
-        """Acts that stand in chains here, by id and author."""
-        found = await self._database.read(lambda tx: journal.acts(tx, group.room))
+    async def _in_chains(self, group: Group, ids: Sequence[bytes]) -> list[SignedAct]:
+        """Acts that stand in chains here; others are passed over."""
+        found = await self._database.read(lambda tx: withheld.standing(tx, ids))
         return [
             one
             for entry in found
             if (certificate := group.certificates.get(entry.header.device)) is not None
-            and wanted(entry.id, certificate.person)
             and (one := signed_act(entry, certificate))
         ]
 

@@ -127,8 +127,8 @@ class Mesh:
             return
         for placed in await self._groups.contested(group, fact.acts):
             if isinstance(placed.act, Remove):
-                acts = await self._groups.acts_of(group, placed.act.person)
-                session.contest(group.room, acts[-_ANSWERED:])
+                acts = await self._groups.acts_of(group, placed.act.person, _ANSWERED)
+                session.contest(group.room, acts)
 
     async def forked(self, group: Group) -> None:
         """An author wrote two histories: show the acts of the one that we have.
@@ -145,8 +145,8 @@ class Mesh:
         group = self._groups.get(fact.room)
         person = group.person_of(fact.chain) if group is not None else None
         if group is not None and person is not None:
-            acts = await self._groups.acts_of(group, person)
-            session.contest(group.room, acts[-_ANSWERED:])
+            acts = await self._groups.acts_of(group, person, _ANSWERED)
+            session.contest(group.room, acts)
 
 
 _ANSWERED = 64

@@ -12,7 +12,7 @@ from p2pchat.core.timeline import Timeline
 from p2pchat.store import journal
 from p2pchat.store.database import Connection
 
-__all__ = ["acts", "chains", "drop", "excess", "keep", "tidy", "waiting", "withhold"]
+__all__ = ["acts", "chains", "drop", "excess", "keep", "standing", "tidy", "waiting", "withhold"]
 
 _encode = msgspec.msgpack.Encoder().encode
 _COLUMNS = "id, chain, header, body, signature"
@@ -100,6 +100,12 @@ def acts(tx: Connection, room: bytes) -> list[tuple[Certificate, Entry]]:
         (decode(row[0]), entry)
         for row, entry in zip(rows, journal.entries_of(row[1:] for row in rows), strict=True)
     ]
+
+
+def standing(tx: Connection, ids: Iterable[bytes]) -> list[Entry]:
+    """Those of `ids` that are not withheld but stand in their chains, in that order."""
+    query = f"SELECT {journal.COLUMNS} FROM entries WHERE id = ?"  # noqa: S608
+    return [entry for id_ in ids for entry in journal.entries_of(tx.execute(query, (id_,)))]
 
 
 def tidy(tx: Connection, room: bytes) -> None:

@@ -1,14 +1,16 @@
 """Rooms of many on real journals: people come, are removed, meet again, and all agree."""
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from p2pchat import errors, events
-from p2pchat.core.entry import DELETE, DeleteBody
+from p2pchat.core.entry import DELETE, DeleteBody, Entry, entry_id
 from p2pchat.core.membership import Membership
 from p2pchat.store import groups as table
+from p2pchat.store import journal, withheld
 from p2pchat.store.database import Connection
 from tests.harness.crew import Crew, Sailor
 
@@ -444,3 +446,33 @@ async def test_what_a_removed_admin_deleted_unseen_is_not_deleted(tmp_path: Path
         for name in ("ann", "bob"):
             await crew.reads(crew[name], ["evidence"])
             assert await _found(crew[name], "evidence") == ["evidence"]
+
+
+async def test_to_show_the_acts_of_one_person_reads_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever declines chains again and again has each asked for its author's acts."""
+    async with Crew.open(tmp_path, "ann", "bob") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob")
+        for number in range(20):
+            await (await crew["ann"].room()).set("topic", str(number))
+        await (await crew["bob"].room()).set("topic", "bob's")
+        await crew.settle()
+        read: list[bytes] = []
+        standing = withheld.standing
+
+        def counted(tx: Connection, ids: Iterable[bytes]) -> list[Entry]:
+            ids = list(ids)
+            read.extend(ids)
+            return standing(tx, ids)
+
+        monkeypatch.setattr(withheld, "standing", counted)
+        monkeypatch.setattr(journal, "acts", None)
+        ann = crew["ann"]
+        (act,) = await ann.parts.groups.acts_of(ann.group(room), crew["bob"].person, 64)
+        assert read == [entry_id(act.header)]
+        acts = await ann.parts.groups.acts_of(ann.group(room), ann.person, 5)
+        assert len(acts) == 5
+        assert len(read) == 6
+        assert b"19" in acts[-1].body

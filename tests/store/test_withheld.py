@@ -80,3 +80,37 @@ async def test_acts_are_found_among_what_is_withheld(database: Database) -> None
 
     await database.write(keep)
     assert await database.read(lambda tx: withheld.acts(tx, ROOM)) == [(CERTIFICATE, act)]
+
+
+async def test_acts_are_read_by_id_from_where_they_stand_and_nowhere_else(
+    database: Database,
+) -> None:
+    bob = Author(b"B")
+    stays, goes = bob.write(b"one", kind=17), bob.write(b"two", kind=17)
+
+    def fill(tx: Connection) -> None:
+        for entry in (stays, goes):
+            journal.insert(tx, [entry])
+        withheld.withhold(tx, bob.chain, Limit(0, stays.id, stays.signature or b""), CERTIFICATE)
+
+    await database.write(fill)
+    found = await database.read(lambda tx: withheld.standing(tx, [goes.id, stays.id, b"x" * 32]))
+    assert found == [stays]
+
+
+async def test_what_has_come_in_its_chain_after_all_is_withheld_no_more(
+    database: Database,
+) -> None:
+    bob = Author(b"B")
+    early, alone = bob.write(b"one", kind=17), bob.write(b"two", kind=17)
+
+    def fill(tx: Connection) -> None:
+        for entry in (early, alone):
+            withheld.keep(tx, entry, CERTIFICATE)
+        journal.insert(tx, [early])
+        withheld.tidy(tx, ROOM)
+
+    await database.write(fill)
+    assert [entry for _, entry in await database.read(lambda tx: withheld.acts(tx, ROOM))] == [
+        alone
+    ]
