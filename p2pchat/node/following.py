@@ -1,6 +1,6 @@
 """What follows when the members of a room of many change, or somebody asks to be one.
 
-Links, introductions and joins are brought after what acts of membership say: one room at a time,
+Links, introductions, joins and vouches are brought after what acts of membership say: one room at a time,
 and behind the commit that brought them.
 """
 
@@ -13,6 +13,7 @@ from p2pchat.core.group import Group
 from p2pchat.node.bodies import Filling
 from p2pchat.node.joining import Joining
 from p2pchat.node.mesh import Mesh
+from p2pchat.node.people import People
 
 if TYPE_CHECKING:
     from p2pchat.node.introductions import Introductions
@@ -32,6 +33,7 @@ class Following:
         mesh: Mesh,
         introductions: "Introductions",
         joining: Joining,
+        people: People,
         filling: Filling,
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -39,6 +41,7 @@ class Following:
         self._mesh = mesh
         self._introductions = introductions
         self._joining = joining
+        self._people = people
         self._filling = filling
         self._tasks = tasks
         self._one_at_a_time = asyncio.Lock()
@@ -49,7 +52,7 @@ class Following:
         self._tasks.create_task(self.follow(group, contested=contested))
 
     def asked(self, group: Group) -> None:
-        """Somebody asked to be let in, or was answered."""
+        """Somebody asked to be let in, or was answered; or a key came that a vouch waits for."""
         self._tasks.create_task(self.follow(group, contested=False))
 
     async def follow(self, group: Group, *, contested: bool) -> None:
@@ -60,6 +63,7 @@ class Following:
                 await self._mesh.follow(group, contested=contested)
                 self._introductions.followed(group)
                 await self._joining.followed(group)
+                await self._people.vouch(group)
                 # A delete that counts no more leaves a body missing, and all may be level already.
                 for session in list(self._peers.sessions()):
                     await self._filling.ask(session, group.room)

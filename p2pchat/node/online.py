@@ -76,6 +76,7 @@ async def networked(parts: Parts, directory: Directory, meeting: Meeting) -> Asy
         following, mesh, joining = online.following, online.mesh, parts.joining
         parts.groups.listeners.append(following.moved)
         joining.asked = following.asked
+        parts.people.when_keyed(following.asked)
         parts.rooms.listeners.append(mesh.gossip)
         tasks.create_task(parts.rooms.words.run())
         tasks.create_task(parts.rooms.talk.watch())
@@ -170,7 +171,9 @@ async def _open(
         shares=await stack.enter_async_context(shares),
         mesh=mesh,
         introductions=introductions,
-        following=Following(peers, mesh, introductions, parts.joining, parts.filling, tasks),
+        following=Following(
+            peers, mesh, introductions, parts.joining, parts.people, parts.filling, tasks
+        ),
         nearby=nearby,
         lan=lan,
     )

@@ -467,6 +467,14 @@ class People:
         for person in list(chains.members):
             self.tell_clash(person)
 
+    async def vouch(self, group: Group) -> None:
+        """Say in a room whom of its members we vouch for, if we have not yet."""
+        await self._vouching.follow(group)
+
+    def when_keyed(self, again: Callable[[Group], None]) -> None:
+        """Have `again` hear of rooms to `vouch` in that had no key when that was tried."""
+        self._vouching.keyed = again
+
     def _vouched(self, word: Word) -> None:
         own, verified = self._me().person, self._mark(word.author).verified
         # A word of somebody unverified is worth nothing, but what is said of us we should know.

@@ -10,6 +10,7 @@ import msgspec
 from p2pchat.core.bounds import VOUCHES_MAX
 from p2pchat.core.chain import Chains
 from p2pchat.core.entry import EPOCH, GRANT, VOUCH, Entry, VouchBody
+from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity
 from p2pchat.core.vouching import Vouches, Word
 from p2pchat.node.rooms import Rooms
@@ -45,6 +46,12 @@ class Vouching:
         self._vouches = Vouches()
         self._waiting: list[Entry] = []
         """words whose key, or whose subject's admission, has not come yet"""
+        self._said: dict[tuple[bytes, bytes], Word] = {}
+        """room, subject -> the last of our words there"""
+        self._due: set[bytes] = set()
+        """rooms whose key we have to wait for before we can say anything"""
+        self.keyed: Callable[[Group], None] = lambda group: None
+        """Hears of such a room when keys have come: `follow` shall be called again."""
         rooms.listeners.append(self._heard)
 
     def read(self, tx: Connection) -> list[Entry]:
@@ -76,9 +83,23 @@ class Vouching:
         for chains in [chains for chains in common if chains.total] or common:
             await self._write(chains.room, VOUCH, VouchBody(person, verified))
 
+    async def follow(self, group: Group) -> None:
+        """Say in a room what we said elsewhere before it had us, or the person, as a member."""
+        own = self._me().person
+        if not self._enabled or own not in group.members:
+            return
+        for person in sorted(group.members - {own}):
+            said = self._said.get((group.room, person))
+            if not self._vouches.vouches(own, person) or (said is not None and said.verified):
+                continue
+            if group.writing_epoch() is None:
+                self._due.add(group.room)
+                return
+            await self._write(group.room, VOUCH, VouchBody(person, verified=True))
+
     def _heard(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
         """New entries are on disk (`rooms.Listener`)."""
-        del room, source
+        del source
         kinds = {entry.header.kind for entry in entries}
         if VOUCH in kinds:
             for entry in entries:
@@ -86,6 +107,10 @@ class Vouching:
                     self._hear(entry)
         if kinds & {EPOCH, GRANT}:
             self.retry()
+            group = self._rooms.get(room)
+            if room in self._due and isinstance(group, Group):
+                self._due.discard(room)
+                self.keyed(group)
 
     def retry(self) -> None:
         """Keys or members have come: read again what waits for them."""
@@ -109,6 +134,10 @@ class Vouching:
         if chains is None:
             return None
         word = _word(chains, entry)
+        if word is not None and word.author == self._me().person:
+            place = chains.room, word.subject
+            if place not in self._said or self._said[place].time <= word.time:
+                self._said[place] = word
         return word if word is not None and self._vouches.take(word) else None
 
 

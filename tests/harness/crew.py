@@ -125,6 +125,7 @@ class Sailor:
             self.mesh,
             self.introductions,
             parts.joining,
+            parts.people,
             parts.filling,
             tasks,
         )

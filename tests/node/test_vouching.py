@@ -1,3 +1,5 @@
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from p2pchat import config, events
 from p2pchat.core.entry import MESSAGE, VOUCH, Entry, MessageBody, VouchBody
 from p2pchat.node.node import Node
 from p2pchat.store import journal
-from tests.node.people import WAIT_S, acquaint, crew, heard, person
+from tests.node.people import WAIT_S, acquaint, crew, heard, meet, person
 
 
 def keys(node: Node) -> list[bytes]:
@@ -15,6 +17,16 @@ def keys(node: Node) -> list[bytes]:
 
 async def words(node: Node, room: bytes) -> list[Entry]:
     return await node._parts.database.read(lambda tx: journal.of_kind(tx, room, VOUCH))
+
+
+async def said(node: Node, room: bytes, count: int) -> list[Entry]:
+    """The words that have come to a room, once there are that many."""
+    async with asyncio.timeout(WAIT_S):
+        with node.events() as feed:
+            while len(found := await words(node, room)) < count:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(anext(feed), 0.2)
+    return found
 
 
 def vouchers(node: Node, name: str) -> list[str]:
@@ -123,3 +135,48 @@ async def test_who_has_left_a_room_says_nothing_there(tmp_path: Path) -> None:
         await ann.people.confirm(ann.people.find("Bob"))
         assert await words(ann, left.key) == []
         assert len(await words(ann, (await ann.room("@Bob")).key)) == 1
+
+
+async def test_a_room_that_is_joined_later_hears_of_it_once_too(tmp_path: Path) -> None:
+    async with (
+        person(tmp_path, "Ann") as ann,
+        person(tmp_path, "Bob") as bob,
+        person(tmp_path, "Cat") as cat,
+    ):
+        await meet(ann, bob)
+        await bob.people.confirm(bob.people.find("Ann"))
+        room = await ann.create_room("crew")
+        await meet(ann, cat, room.id)
+        await cat.people.confirm(cat.people.find("Ann"))
+        # bob has verified ann before there was a room, and comes into it now.
+        await meet(ann, bob, room.id)
+        await said(cat, room.key, 2)
+        await cat.people.confirm(cat.people.find("Bob"))
+        assert vouchers(cat, "Ann") == ["Bob"]
+        await ann.moderation.set((await ann.room(room.id)).group(), "topic", "boats")
+        await (await bob.room(room.id)).send("more")
+        [_ async for _ in cat.sync(room.id, wait=True, timeout=WAIT_S)]
+        devices = [entry.header.device for entry in await words(cat, room.key)]
+        assert devices.count(bob.identity.device) == 1
+
+
+async def test_a_member_that_comes_later_is_vouched_for_where_it_came(tmp_path: Path) -> None:
+    async with person(tmp_path, "Ann") as ann, person(tmp_path, "Bob") as bob:
+        await meet(ann, bob)
+        await ann.people.confirm(ann.people.find("Bob"))
+        room = await ann.create_room("crew")
+        await meet(ann, bob, room.id)
+        (entry,) = await said(bob, room.key, 1)
+        assert entry.header.device == ann.identity.device
+
+
+async def test_what_was_taken_back_is_not_said_in_rooms_joined_later(tmp_path: Path) -> None:
+    async with person(tmp_path, "Ann") as ann, person(tmp_path, "Bob") as bob:
+        await meet(ann, bob)
+        await ann.people.confirm(ann.people.find("Bob"))
+        await ann.people.revoke(ann.people.find("Bob"))
+        room = await ann.create_room("crew")
+        await meet(ann, bob, room.id)
+        await (await ann.room(room.id)).send("hello")
+        [_ async for _ in bob.sync(room.id, wait=True, timeout=WAIT_S)]
+        assert await words(ann, room.key) == []
