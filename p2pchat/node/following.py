@@ -1,7 +1,7 @@
 """What follows when the members of a room of many change, or somebody asks to be one.
 
-Links, introductions, joins and vouches are brought after what acts of membership say: one room at a time,
-and behind the commit that brought them.
+Links, introductions, joins and vouches are brought after what acts of membership say: one room at a
+time, and behind the commit that brought them.
 """
 
 import asyncio
