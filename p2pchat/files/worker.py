@@ -113,9 +113,21 @@ def _settings(
     }
 
 
+def _all_bounded() -> lt.ip_filter:
+    """Everybody into the class that the settings bound: by default peers with local addresses are
+    in one without bounds, however slow the line to them (a Wi-Fi, a VPN)."""
+    classes = lt.ip_filter()
+    everybody = 1 << lt.session.global_peer_class_id
+    classes.add_rule("0.0.0.0", "255.255.255.255", everybody)  # noqa: S104  (a range)
+    classes.add_rule("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", everybody)
+    return classes
+
+
 class _Worker:
     def __init__(self, listen: str, stun: str, upload_rate: int, output: int, *, rtc: bool) -> None:
         self._session = lt.session(_settings(listen, stun, upload_rate))
+        if upload_rate:
+            self._session.set_peer_class_filter(_all_bounded())
         self._output = output
         self._rtc = rtc
         self._added: dict[bytes, Add] = {}

@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+import signal
 from pathlib import Path
 
-from tests.harness.homes import LOOPBACK, Home
+from tests.harness.homes import LOOPBACK, Home, events
 
 
 def test_a_file_arrives_whole_by_its_magnet(friends: tuple[Home, Home], tmp_path: Path) -> None:
@@ -50,14 +51,19 @@ def test_a_download_goes_on_after_kill_9(friends: tuple[Home, Home], tmp_path: P
     ann.settings = (*LOOPBACK, "files.upload_rate=8_000_000")
     ann.up()
     source = tmp_path / "big"
-    source.write_bytes(os.urandom(40_000_000))
+    source.write_bytes(os.urandom(24_000_000))
     magnet = ann.run("share", str(source)).found("share")[0]["magnet"]
+    node = bob.run("status").found("status")[0]["pid"]
     getting = bob.start("get", magnet, "-o", str(tmp_path / "down"))
-    assert getting.stdout is not None
-    while '"downloading"' not in (line := getting.stdout.readline()):
-        assert line, "the download ended before it could be cut"
-    bob.kill()
-    getting.wait(20)
+    seen = []
+    for row in events(getting):
+        seen.append(row)
+        if row.get("state") == "downloading" and row["done"]:
+            os.kill(node, signal.SIGKILL)
+            break
+    assert seen[-1].get("state") == "downloading", seen
+    assert getting.wait(20) != 0
+    assert not (tmp_path / "down" / "big").exists()
     bob.up()
     got = bob.run("get", magnet, "-o", str(tmp_path / "down"), timeout=90)
     assert _hash(Path(got.found("transfer")[-1]["path"])) == _hash(source)

@@ -51,10 +51,10 @@ class _End:
 
 
 @asynccontextmanager
-async def _end(folder: Path) -> AsyncIterator[_End]:
+async def _end(folder: Path, upload_rate: int = 0) -> AsyncIterator[_End]:
     end = _End(folder)
     async with FileSession.open(
-        "127.0.0.1:0", "", end.changed.set, rtc=False, restart_s=0.05
+        "127.0.0.1:0", "", end.changed.set, rtc=False, restart_s=0.05, upload_rate=upload_rate
     ) as session:
         end.session = session
         yield end
@@ -84,12 +84,28 @@ async def test_a_share_crosses_by_tcp_with_nothing_but_its_info_hash(tmp_path: P
         print(f"{size / 1e6 / (time.monotonic() - begun):.0f} MB/s from the first command on")
 
 
-async def test_a_killed_worker_is_started_again_and_the_transfer_ends(tmp_path: Path) -> None:
-    async with _end(tmp_path / "a") as seed, _end(tmp_path / "b") as fetch:
-        info_hash = await seed.seed(60_000_000)
-        await fetch.take_part(info_hash)
+async def test_what_is_sent_is_bounded_for_peers_nearby_too(tmp_path: Path) -> None:
+    rate = 4_000_000
+    async with _end(tmp_path / "a", rate) as seed, _end(tmp_path / "b") as fetch:
+        size = 2 * rate
+        info_hash = await seed.seed(size)
+        await fetch.take_part(info_hash, size)
         fetch.session.connect(info_hash, "127.0.0.1", seed.session.port)
         await fetch.until(info_hash, lambda torrent: torrent.done > 0)
+        begun = time.monotonic()
+        await fetch.until(info_hash, _seeding)
+        # Without a bound it takes a tenth of a second; some may have come before the first report.
+        assert time.monotonic() - begun > 1
+
+
+async def test_a_killed_worker_is_started_again_and_the_transfer_ends(tmp_path: Path) -> None:
+    async with _end(tmp_path / "a", 8_000_000) as seed, _end(tmp_path / "b") as fetch:
+        size = 16_000_000
+        info_hash = await seed.seed(size)
+        await fetch.take_part(info_hash)
+        fetch.session.connect(info_hash, "127.0.0.1", seed.session.port)
+        torrent = await fetch.until(info_hash, lambda torrent: torrent.done > 0)
+        assert torrent.done < size
         process = fetch.session._process
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
