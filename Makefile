@@ -46,8 +46,9 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/p2pchat demo
 
+# More at once than there are cores: many tests mostly wait (tests/harness/schedule.py).
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 4 $(ARGS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/bench/first_light.py

@@ -1,4 +1,7 @@
-"""Keeps tests away from the profile, settings, downloads and network of whoever runs them."""
+"""Keeps tests away from the profile, settings, downloads and network of whoever runs them.
+
+And has the slow ones start first, where several run at once.
+"""
 
 import os
 import sys
@@ -6,6 +9,19 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
+from xdist.remote import Producer
+
+from tests.harness.schedule import Schedule, slow_first
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:
+    return Schedule(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items[:] = slow_first(items)
 
 
 @pytest.fixture(autouse=True, scope="session")
