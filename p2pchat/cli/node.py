@@ -19,8 +19,9 @@ from p2pchat.errors import Busy, Error
 
 __all__ = ["down_", "ensure_up", "status_", "up_"]
 
-_START_S = 15.0
-_STOP_S = 10.0
+_START_S = 60.0
+"""A process that ends is noticed at once; this is for one that hangs, not for a busy machine."""
+_STOP_S = 30.0
 _LOG_MAX = 4 * 1024 * 1024
 
 

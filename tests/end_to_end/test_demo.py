@@ -9,19 +9,24 @@ import pytest
 
 from tests.harness.homes import Home
 
+_LIMIT_S = 150
+"""More than the demo gives itself."""
+
 
 def _left(folder: Path) -> list[Path]:
     return list(folder.glob("p2pchat-demo-*"))
 
 
+@pytest.mark.timeout(_LIMIT_S + 30)
 def test_the_demo_holds_and_cleans_up(ann: Home, tmp_path: Path) -> None:
-    outcome = ann.run("demo", env={"TMPDIR": str(tmp_path)}, timeout=100)
+    outcome = ann.run("demo", env={"TMPDIR": str(tmp_path)}, timeout=_LIMIT_S)
     notes = outcome.found("note")
     assert "all of it held" in notes[-1]["text"]
     assert len(notes) > 8
     assert not _left(tmp_path)
 
 
+@pytest.mark.timeout(_LIMIT_S + 30)
 def test_a_demo_that_cannot_hold_says_so(ann: Home, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("a small tmpfs needs root")
@@ -29,7 +34,7 @@ def test_a_demo_that_cannot_hold_says_so(ann: Home, tmp_path: Path) -> None:
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", disk], check=True)
     try:
-        outcome = ann.run("demo", env={"TMPDIR": str(disk)}, code=1, timeout=100)
+        outcome = ann.run("demo", env={"TMPDIR": str(disk)}, code=1, timeout=_LIMIT_S)
         error = outcome.found("error")[0]
         assert error["code"] == "demo-failed"
         assert error["hint"]

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 from p2pchat import Node
@@ -149,8 +149,13 @@ def test_kill_9_in_the_middle_of_a_send_loop_loses_nothing_acknowledged(
 
 
 def test_the_version_is_printed_at_once(ann: Home) -> None:
-    started = time.perf_counter()
+    before = _children_s()
     done = subprocess.run([*ann.command()[:3], "--version"], capture_output=True, check=True)
     assert done.stdout.startswith(b"p2pchat ")
-    # 0.02 s here; generous, since this is no benchmark.
-    assert time.perf_counter() - started < 2
+    # 0.02 s, and twenty times that with all imports. Of the processor: others may have it, too.
+    assert _children_s() - before < 0.15
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -17,20 +17,20 @@ _PATIENCE_S = 90.0
 def homes(tmp_path: Path) -> Iterator[dict[str, Home]]:
     found = {name: Home(name, tmp_path / name) for name in NAMES}
     yield found
-    for home in found.values():
-        if home.path.exists():
-            home.end()
+    at_once(Home.end, [home for home in found.values() if home.path.exists()])
+
+
+def at_once(do: Callable[[Home], object], homes: Sequence[Home]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(do, homes))
 
 
 def all_up(homes: Sequence[Home]) -> None:
-    """Two at a time: starting one takes a second of a core."""
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(Home.up, homes))
+    at_once(Home.up, homes)
 
 
 def all_down(homes: Sequence[Home]) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda home: home.run("down"), homes))
+    at_once(lambda home: home.run("down"), homes)
 
 
 def invite(host: Home, guest: Home, *flags: str) -> str:
@@ -48,6 +48,16 @@ def until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.2)
 
 
+def until_same(home: Home, found: Callable[[], list[str]], wanted: Sequence[str]) -> list[str]:
+    """In any order; answers the order that it was found in."""
+    limit = time.monotonic() + _PATIENCE_S
+    while sorted(now := found()) != sorted(wanted):
+        late = f"{home.name} has {now} after {_PATIENCE_S:.0f} s, not {wanted}"
+        assert time.monotonic() < limit, late
+        time.sleep(0.2)
+    return now
+
+
 def members(home: Home) -> list[str]:
     return sorted(row["name"] for row in home.run("members", "crew").found("member"))
 
@@ -58,16 +68,14 @@ def requests(home: Home) -> list[str]:
 
 def all_see(homes: Sequence[Home], names: Sequence[str]) -> None:
     for home in homes:
-        until(lambda: members(home) == sorted(names), f"{home.name} sees {sorted(names)}")  # noqa: B023
+        until_same(home, lambda: members(home), names)  # noqa: B023
 
 
 def all_read(homes: Sequence[Home], texts: Sequence[str]) -> None:
-    for home in homes:
-        until(
-            lambda: sorted(home.texts("crew")) == sorted(texts),  # noqa: B023
-            f"{home.name} reads {texts}, not {home.texts('crew')}",
-        )
-    orders = [home.texts("crew") for home in homes]
+    orders = [
+        until_same(home, lambda: home.texts("crew"), texts)  # noqa: B023
+        for home in homes
+    ]
     assert all(order == orders[0] for order in orders), orders
 
 

@@ -374,11 +374,11 @@ async def test_an_acknowledgement_of_millions_does_not_hold_up_the_loop(pair: Pa
         sack.advertised_rwnd = 1 << 20
         sack.gaps = [(1, 65_535)] * 280
         await attacker.send(sack)
-        started = time.monotonic()
+        started = time.process_time()
         async with asyncio.timeout(10):
             while not victim.abused:
                 await asyncio.sleep(0)
-        assert time.monotonic() - started < 0.5
+        assert time.process_time() - started < 0.5
         assert victim.abused == "an acknowledgement of what was never sent"
 
 

@@ -57,7 +57,7 @@ async def test_dead_servers_cost_no_more_than_the_timeout() -> None:
     dead = await serve(lambda _data, _port: None)
     started = time.monotonic()
     assert await first_alive([dead.url, "stun:127.0.0.1:1"], timeout_s=0.2) is None
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 5
 
 
 async def test_no_servers_cost_nothing() -> None:
