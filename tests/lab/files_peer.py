@@ -1,7 +1,8 @@
 """One end of a transfer, as a program for a lab's host: a FileSession with its tracker.
 
-`seed DIR MEGABYTES` or `fetch DIR MAGNET`. One JSON object a line on output (`magnet`, `signal`,
-`state`, `done`), the other end's signals on input; whoever started both carries them across.
+`seed DIR MEGABYTES RATE` (bytes/s, 0: no bound) or `fetch DIR MAGNET`. One JSON object a line on
+output (`magnet`, `signal`, `state`, `done`), the other end's signals on input; whoever started both
+carries them across.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ async def _hear(tracker: Tracker, info_hash: bytes) -> None:
         await tracker.deliver(Signal(_PEER, info_hash, fields["kind"], offer_id, fields["sdp"]))
 
 
-async def _main(role: str, folder: Path, what: str) -> None:
+async def _main(role: str, folder: Path, what: str, upload_rate: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -53,7 +54,9 @@ async def _main(role: str, folder: Path, what: str) -> None:
             loop.time,
         ) as tracker,
         # TCP listens on loopback alone, so what crosses to the other host is WebRTC.
-        FileSession.open("127.0.0.1:0", "", changed.set, rtc=True) as session,
+        FileSession.open(
+            "127.0.0.1:0", "", changed.set, rtc=True, upload_rate=upload_rate
+        ) as session,
     ):
         if role == "seed":
             content = folder / "content"
@@ -106,4 +109,4 @@ async def _main(role: str, folder: Path, what: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
+    asyncio.run(_main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(*sys.argv[4:])))
