@@ -139,6 +139,7 @@ def _killed(nodes: Nodes, kept: Acknowledged, chance: random.Random, *job: str) 
     return busy
 
 
+@pytest.mark.timeout(600)
 def test_200_kills_of_writer_and_receiver_lose_nothing_acknowledged(
     friends: tuple[Home, Home], nodes: Nodes, tmp_path: Path, seed: str
 ) -> None:

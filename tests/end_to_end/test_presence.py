@@ -42,6 +42,8 @@ def test_a_message_is_delivered_and_read_and_both_outlive_restarts(
     following = ann.start("log", "Bob", "--follow")
     seen = events(following)
     first = ann.run("send", "Bob", "hello", "--wait").found("message")[0]
+    # From here on it follows, so that it hears of what comes next.
+    assert next(row for row in seen if row["event"] == "message")["id"] == first["id"]
     until(lambda: unread(bob) == 1, "Bob has something to read")
     assert unread(ann) == 0
     bobs = ann.run("peers").found("peer")[0]["peer"]

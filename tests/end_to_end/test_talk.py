@@ -68,13 +68,15 @@ def test_a_message_of_short_life_disappears_from_both_disks(friends: tuple[Home,
     ann, bob = friends
     follower = bob.start("log", "Ann", "--follow")
     feed = events(follower)
+    ann.run("send", "Bob", "for good", "--wait")
+    # From here on it follows, so that it hears of what comes next.
+    assert next(event for event in feed if event["event"] == "message")["text"] == "for good"
     short = ann.run("send", "Bob", "not for long", "--lifetime", "3s", "--wait").found("message")
     assert "expires" in short[0]
     shown = next(event for event in feed if event["event"] == "message")
     assert shown["text"] == "not for long"
     ended = next(event for event in feed if event["event"] == "changed")
     assert (ended["change"], ended["id"]) == ("expired", short[0]["id"])
-    ann.run("send", "Bob", "for good", "--wait")
     # Written, and then over while nobody runs.
     ann.run("down")
     ann.run("send", "Bob", "nor this", "--lifetime", "1s")
