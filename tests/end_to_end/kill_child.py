@@ -143,7 +143,7 @@ async def _receive(node: Node, room: Room, file: str) -> None:
         if number % 3:
             await runner.flush()
         if number % _OWN_EVERY == 0:
-            _say("id", (await room.send(f"own {number}")).id)
+            _say("id", (await room.send(f"own {os.urandom(20).hex()}")).id)
     await runner.flush()
 
 

@@ -20,8 +20,8 @@ from tests.harness.homes import Home
 
 _KILLS = 100
 """Of the writer, and as many of the receiver."""
-_MOMENT_S = 0.09
-"""Opening takes a third of this, so some die in it."""
+_MOMENT_S = 0.06
+"""From the first that a job says, since on a busy machine opening alone takes longer."""
 _CHECK_EVERY = 10
 """Between checks, which open and close in peace, the logs of several crashes lie on each other."""
 _ROOT = Path(__file__).resolve().parents[2]
@@ -40,20 +40,23 @@ class Nodes:
             env={**os.environ, "PYTHONPATH": str(_ROOT)},
         )
 
-    def run(self, *job: str, kill_after_s: float | None = None) -> list[list[str]]:
-        """What a job said until it ended by itself, or was killed."""
+    def run(
+        self, *job: str, kill_after_s: float | None = None, busy: bool = False
+    ) -> list[list[str]]:
+        """What a job said until it ended by itself, or was killed; `busy`: after its first word."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         word, pid = self._line()
         assert word == "pid"
+        said = [self._line()] if busy else []
         if kill_after_s is not None:
             time.sleep(kill_after_s)
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-        said: list[list[str]] = []
-        while (line := self._line())[0] != "died":
-            said.append(line)
+        while not said or said[-1][0] != "died":
+            said.append(self._line())
+        line = said.pop()
         assert line[1] == "0" or (kill_after_s is not None and line[1] == "-9"), (job, line)
         return said
 
@@ -127,10 +130,12 @@ def seed() -> str:
 def _killed(nodes: Nodes, kept: Acknowledged, chance: random.Random, *job: str) -> int:
     """Run a job and kill it, again and again; how often it was in the middle of something."""
     busy = 0
-    # A slow machine opens slowly: the moments shall reach into the writing on any.
-    reach_s = max(_MOMENT_S, 2.5 * max(nodes.until_first_s(*job) for _ in range(3)))
+    opening_s = min(nodes.until_first_s(*job) for _ in range(3))
     for number in range(_KILLS):
-        said = nodes.run(*job, kill_after_s=chance.uniform(0, reach_s))
+        # One in three dies while it opens, the others while they write.
+        opened = number % 3 > 0
+        moment_s = chance.uniform(0, _MOMENT_S if opened else opening_s)
+        said = nodes.run(*job, kill_after_s=moment_s, busy=opened)
         kept.hear(said)
         busy += bool(said) and said[-1] != ["end"]
         if number % _CHECK_EVERY == 0:
