@@ -11,7 +11,7 @@ from p2pchat.node.node import Node
 from tests.harness.dht import own_dht
 from tests.node.people import WAIT_S, heard
 
-_RECONNECT_S = 15
+_RECONNECT_S = 60
 
 
 @pytest.fixture
