@@ -38,6 +38,7 @@ class Nodes:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            start_new_session=True,
         )
 
     def run(
@@ -80,8 +81,10 @@ class Nodes:
         return self._process.stdout.readline().split() or ["died", "the program itself"]
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        # With what it has forked, which would hold its output open for ever.
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
 
 
 class Acknowledged:
