@@ -68,6 +68,8 @@ class Ask:
     last: int
     quiet_since: float | None = None
     """when a timer first saw that nothing had come; None: something has, since"""
+    missed: bool = False
+    """whether what comes after `last` came too early, and was not taken"""
 
     def quiet_s(self, now: float) -> float:
         """How long nothing has come, as far as timers saw."""

@@ -20,6 +20,7 @@ class _Flight:
     chain: bytes
     last: int
     size_bytes: int
+    bulk: bool
     minute: int
 
 
@@ -35,13 +36,13 @@ class Credit:
         """Whether more may be sent; `aside`: bytes beyond what a backlog may have out."""
         return self._outstanding < OUTSTANDING_BYTES + aside
 
-    def carries(self, chain: bytes) -> bool:
-        """Whether a run of this chain is on its way."""
-        return any(flight.chain == chain for flight in self._flight)
+    def carries(self, chain: bytes, *, bulk: bool = False) -> bool:
+        """Whether a run of this chain is on its way; `bulk`: on that channel."""
+        return any(one.chain == chain and (one.bulk or not bulk) for one in self._flight)
 
-    def spend(self, room: bytes, chain: bytes, last: int, size_bytes: int) -> None:
+    def spend(self, room: bytes, chain: bytes, last: int, size_bytes: int, *, bulk: bool) -> None:
         """A run of `chain` up to `last` was sent."""
-        self._flight.append(_Flight(room, chain, last, size_bytes, self._minute))
+        self._flight.append(_Flight(room, chain, last, size_bytes, bulk, self._minute))
         self._outstanding += size_bytes
 
     def return_(self, room: bytes, had: Mapping[bytes, int]) -> None:

@@ -222,7 +222,7 @@ class Reconcile:
                 self._serving.appendleft(head)
             else:
                 # The head has moved and its commit is not done: `push` follows it.
-                side.parked[head.chain] = head
+                side.park(head)
         self._serve()
 
     def peer_seq(self, room: bytes, chain: bytes) -> int:
@@ -255,12 +255,12 @@ class Reconcile:
                     self._outputs.append(Close("bad-frame"))
                     return
                 side.declined.discard(frame.chain)
-                if frame.last - frame.first < _SHORT:
-                    # What was written just now, most often: it passes a backlog.
-                    self._serving.insert(1 if self._loading else 0, frame)
+                if frame.chain in side.parked:
+                    # In order: what comes before its predecessor is not taken.
+                    side.park(frame)
                 else:
-                    self._serving.append(frame)
-                self._serve()
+                    self._queue(frame)
+                    self._serve()
             case Run():
                 self._take(side, frame)
             case Have(_, rows):
@@ -380,7 +380,8 @@ class Reconcile:
                 if result is Verdict.KNOWN:
                     self._send(side, Have(side.tag, (side.row(chain),)))
                 else:
-                    # A push that overtook the backlog: only what nobody asked for yet is wanted.
+                    # It overtook what was before: a push the backlog, or one channel the other.
+                    side.missed(chain, first.seq)
                     self._want(side, side.ask(chain))
 
     def _proven(self, side: Side, proof: ForkProof) -> None:
@@ -444,6 +445,18 @@ class Reconcile:
             load = Load(side.chains.room, want.chain, want.first, last)
             self._outputs.append(Emit(load))
 
+    def _queue(self, want: Want) -> None:
+        for index, other in enumerate(self._serving):
+            if (other.tag, other.chain, other.last + 1) == (want.tag, want.chain, want.first):
+                # A chain is served in order: what comes before its predecessor is not taken.
+                self._serving[index] = Want(want.tag, want.chain, other.first, want.last)
+                return
+        if want.last - want.first < _SHORT:
+            # What was written just now, most often: it passes a backlog.
+            self._serving.insert(1 if self._loading else 0, want)
+        else:
+            self._serving.append(want)
+
     def _run(self, side: Side, entries: Sequence[Entry], *, pushed: bool) -> None:
         last = entries[-1]
         assert last.signature is not None
@@ -457,10 +470,14 @@ class Reconcile:
             )
         )
         side.sent[last.chain] = last.header.seq
-        # A small run takes the channel that is not full of others, unless its own chain is there.
-        small = len(frame) <= PUSH_BYTES and not self._credit.carries(last.chain)
-        self._credit.spend(side.chains.room, last.chain, last.header.seq, len(frame))
-        self._outputs.append(Send(frame, bulk=not (pushed or small)))
+        # A small run takes the channel that is not full of others, unless its own chain is there:
+        # what comes before its predecessor is not taken.
+        if pushed:
+            bulk = self._credit.carries(last.chain, bulk=True)
+        else:
+            bulk = len(frame) > PUSH_BYTES or self._credit.carries(last.chain)
+        self._credit.spend(side.chains.room, last.chain, last.header.seq, len(frame), bulk=bulk)
+        self._outputs.append(Send(frame, bulk=bulk))
 
     def _served(self, side: Side, chain: bytes, reached: int) -> None:
         if reached < side.chains.seq(chain):

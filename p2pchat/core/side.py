@@ -55,6 +55,12 @@ class Side:
         head = self.chains.heads[chain]
         return Row(chain, head.seq, head.id)
 
+    def park(self, want: Want) -> None:
+        """The peer wants what is on no disk of ours yet, beside what it wanted so already."""
+        other = self.parked.get(want.chain, want)
+        first, last = min(want.first, other.first), max(want.last, other.last)
+        self.parked[want.chain] = Want(self.tag, want.chain, first, last)
+
     # -- how much the two differ ---------------------------------------------------------------
 
     def weigh(self, chain: bytes) -> None:
@@ -94,6 +100,8 @@ class Side:
             return None
         if ours is not None:
             first = max(first, ours.last + 1)
+            if ours.missed:
+                return None
         if first <= last:
             if ours is None:
                 self.asked[chain] = self.chains.asks[chain] = Ask(last)
@@ -101,6 +109,13 @@ class Side:
                 ours.last = last
             return Want(self.tag, chain, first, last)
         return None
+
+    def missed(self, chain: bytes, first: int) -> None:
+        """What came of `chain` from `first` on was not taken: what is before is still to come."""
+        ours = self.asked.get(chain)
+        if ours is not None and ours.last >= first:
+            # Asked for anew once that is here.
+            ours.last, ours.missed = first - 1, True
 
     def met(self, chain: bytes) -> Iterator[Want]:
         """`chain` has grown: what was asked for may have come, and leave room for more."""

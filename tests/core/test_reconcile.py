@@ -5,12 +5,13 @@ from hypothesis import strategies as st
 
 from p2pchat.core.bounds import WANTS_MAX
 from p2pchat.core.chain import Branch, ForkProof
-from p2pchat.core.entry import entry_id, statement
+from p2pchat.core.entry import Entry, entry_id, statement
 from p2pchat.core.facts import Forked, Load
 from p2pchat.core.machine import Close, Emit, Send
+from p2pchat.core.pushing import pushed_together
 from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.wire import Fork, Have, Heads, Row, Run, Summary, Want, decode
-from tests.harness.pair import Journal, Meeting, journals, random_from
+from tests.harness.pair import Journal, Meeting, Slow, journals, random_from
 
 
 def _level(meeting: Meeting) -> None:
@@ -39,6 +40,49 @@ def test_two_are_level_whatever_was_cut_on_the_way(
         for machine in meeting.machines:
             machine.end()
     meeting = Meeting(*sides)
+    meeting.settle()
+    _level(meeting)
+    assert not meeting.closed
+
+
+_COMMIT = (0, 3)
+_TURNS = st.lists(
+    st.one_of(
+        st.integers(1, 80), st.tuples(st.integers(0, 1), st.integers(0, 2)), st.just(_COMMIT)
+    ),
+    max_size=120,
+)
+"""How many messages are written, or whose turn it is for what (`Slow.turn`, or a commit)."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(_TURNS)
+def test_what_is_written_in_bursts_arrives_in_order_with_no_pause_in_between(
+    turns: list[int | tuple[int, int]],
+) -> None:
+    ann, bob = journals(1, 1)
+    meeting = Slow(ann, bob)
+    meeting.settle()
+    unsaved: list[list[Entry]] = []
+
+    def commit() -> None:
+        said = unsaved.pop(0)
+        ann.keep(said)
+        for part in pushed_together(said):
+            meeting.push(0, *part)
+
+    for number, turn in enumerate(turns):
+        if isinstance(turn, int):
+            # Some too long to be pushed. In memory at once, on disk later.
+            texts = [f"{number} {at} ".ljust(turn * 90, ".") for at in range(turn)]
+            unsaved.append([ann.say(text, kept=False) for text in texts])
+        elif turn != _COMMIT:
+            meeting.turn(*turn)
+        elif unsaved:
+            commit()
+    while unsaved:
+        commit()
+    # No timer has run: nothing waits for one.
     meeting.settle()
     _level(meeting)
     assert not meeting.closed

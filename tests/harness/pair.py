@@ -14,7 +14,7 @@ from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.wire import decode
 
-__all__ = ["Journal", "Meeting", "Shake", "journals", "random_from"]
+__all__ = ["Journal", "Meeting", "Shake", "Slow", "journals", "random_from"]
 
 START = 1_800_000_000_000 << 16
 
@@ -53,12 +53,13 @@ class Journal:
         self.chains.epochs[epoch] = key
         return [first, second]
 
-    def say(self, text: str) -> Entry:
+    def say(self, text: str, *, kept: bool = True) -> Entry:
+        """`kept`: on disk at once, else only when it is handed to `keep`."""
         epoch = self.chains.writing_epoch()
         assert epoch is not None
-        return self._write(MESSAGE, MessageBody(text), epoch)
+        return self._write(MESSAGE, MessageBody(text), epoch, kept=kept)
 
-    def _write(self, kind: int, body: object, epoch: bytes) -> Entry:
+    def _write(self, kind: int, body: object, epoch: bytes, *, kept: bool = True) -> Entry:
         entry = self.chains.write(
             self.identity,
             self.incarnation,
@@ -68,7 +69,8 @@ class Journal:
             random=self.random,
             epoch=epoch,
         )
-        self.keep([entry])
+        if kept:
+            self.keep([entry])
         return entry
 
     def keep(self, entries: Sequence[Entry]) -> None:
@@ -141,16 +143,25 @@ class Meeting:
                             for entry in entries:
                                 side = self.sides[index]
                                 side.chains.open_epochs(entry, side.identity)
-                        case Send(frame):
+                        case Send(frame, bulk):
                             self.bytes += len(frame)
-                            self.wires[index].append(frame)
+                            self.wire(index, bulk=bulk).append(frame)
                         case Emit(Load() as load):
-                            machine.loaded(load, self.sides[index].run(load))
+                            self.load(index, load)
                         case Close(code):
                             self.closed.append(code)
 
-    def push(self, index: int, entry: Entry) -> None:
-        self.machines[index].push(self.sides[index].chains.room, [entry])
+    def wire(self, index: int, *, bulk: bool) -> deque[bytes]:
+        """On what side `index` sends its next frame."""
+        del bulk
+        return self.wires[index]
+
+    def load(self, index: int, load: Load) -> None:
+        """Side `index` wants to send what is on its disk."""
+        self.machines[index].loaded(load, self.sides[index].run(load))
+
+    def push(self, index: int, *entries: Entry) -> None:
+        self.machines[index].push(self.sides[index].chains.room, entries)
         self.drain()
 
     def step(self, index: int) -> bool:
@@ -165,6 +176,40 @@ class Meeting:
     def settle(self, most: int = 10_000) -> None:
         for _ in range(most):
             if not (self.step(0) | self.step(1)):
+                return
+        raise AssertionError("they never come to rest")
+
+
+class Slow(Meeting):
+    """A link whose two channels, and both disks, take their own time."""
+
+    def __init__(self, one: Journal, other: Journal) -> None:
+        self._bulk: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
+        self._loads: tuple[deque[Load], deque[Load]] = (deque(), deque())
+        super().__init__(one, other)
+
+    def wire(self, index: int, *, bulk: bool) -> deque[bytes]:
+        return (self._bulk if bulk else self.wires)[index]
+
+    def load(self, index: int, load: Load) -> None:
+        self._loads[index].append(load)
+
+    def turn(self, index: int, what: int) -> bool:
+        """Let side `index` read its disk (0), or its oldest frame of a channel arrive (1, 2)."""
+        if what == 0 and self._loads[index]:
+            load = self._loads[index].popleft()
+            self.machines[index].loaded(load, self.sides[index].run(load))
+        elif what > 0 and (frames := (self.wires, self._bulk)[what - 1][index]):
+            self.machines[1 - index].receive(decode(frames.popleft()))  # type: ignore[arg-type]
+        else:
+            return False
+        self.drain()
+        return True
+
+    def settle(self, most: int = 10_000) -> None:
+        for _ in range(most):
+            turns = [self.turn(index, what) for index in (0, 1) for what in (0, 1, 2)]
+            if not any(turns):
                 return
         raise AssertionError("they never come to rest")
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -35,14 +36,16 @@ needs_redis = pytest.mark.skipif(
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[str]:
     """A Redis of our own, on a Unix socket."""
-    socket = tmp_path / "r"
+    where = tmp_path / "r"
     with subprocess.Popen(
-        ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", ""],
+        ["redis-server", "--port", "0", "--unixsocket", str(where), "--save", ""],
         stdout=subprocess.DEVNULL,
     ) as process:
-        while not socket.exists():
-            time.sleep(0.01)
-        yield f"unix://{socket}"
+        with socket.socket(socket.AF_UNIX) as trial:
+            # It stands before it listens.
+            while trial.connect_ex(str(where)) != 0:
+                time.sleep(0.01)
+        yield f"unix://{where}"
         process.kill()
 
 
