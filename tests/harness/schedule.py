@@ -15,6 +15,8 @@ __all__ = ["Schedule", "slow_first"]
 _SLOW = ("tests/lab/", "tests/end_to_end/")
 _SHARES = "tests/lab/test_matrix.py"
 """The networks of all its tests are built once."""
+_SEEN = tuple(f"tests/{where}/test_nearby.py" for where in ("cli", "end_to_end", "node"))
+"""Who is visible in one of these is so in all, since they share loopback: one after the other."""
 
 
 class Schedule(LoadScopeScheduling):
@@ -26,6 +28,8 @@ class Schedule(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file in _SEEN:
+            return "seen"
         return nodeid if file.startswith(_SLOW) and file != _SHARES else file
 
 
