@@ -311,3 +311,28 @@ async def test_places_are_those_of_the_order(database: Database) -> None:
         assert journal.places(tx, [entry.id, b"?" * 32]) == {entry.id: entry.header.time}
 
     await database.write(work)
+
+
+async def test_one_id_is_found_without_reading_the_room(database: Database) -> None:
+    alice = Author(b"A")
+    entries = [alice.write() for _ in range(3_000)]
+    wanted = entries[700].id
+
+    def work(tx: Connection) -> int:
+        journal.append(tx, entries)
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        tx.set_progress_handler(count, 10)
+        try:
+            found = journal.between(tx, ROOM, wanted, wanted + b"\0", MESSAGE, 2)
+        finally:
+            tx.set_progress_handler(None, 10)
+        assert found == [wanted]
+        return steps
+
+    assert await database.write(work) < 30, "in tens of instructions"
