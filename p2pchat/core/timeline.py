@@ -126,7 +126,13 @@ class Timeline:
         known = (self._nodes.get(id_) for id_ in (*causes, *ids))
         doubts = [node for node in known if node is not None and node.contradicted]
         queue += self._bound([*(node.id for node in doubts), *(node.prev for node in doubts)])
-        self._settle(deque(dict.fromkeys([*(node.id for node in new), *queue])))
+        # Most are in their place at once, since what they follow is.
+        for node in new:
+            self._place(node)
+            if not ids.isdisjoint(node.causes):
+                queue.append(node.id)
+            ids.discard(node.id)
+        self._settle(deque(dict.fromkeys(queue)))
         return list(self._changed.values())
 
     def removed(self, causes: Iterable[bytes], followers: Iterable[bytes]) -> list[Node]:
