@@ -1,7 +1,6 @@
 """What is written at one time goes to disk together, all of it or none, and is told of in order."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -18,16 +17,6 @@ from tests.node.desk import Desk, open_desk
 
 _TEXTS = [f"number {number}" for number in range(20)]
 _PAGES = "PRAGMA max_page_count"
-
-
-@pytest.fixture
-def ann() -> Identity:
-    return Identity.create("Ann", os.urandom)
-
-
-@pytest.fixture
-def bob() -> Identity:
-    return Identity.create("Bob", os.urandom)
 
 
 def _occupy(database: Database) -> tuple["asyncio.Future[None]", Callable[[], None]]:

@@ -82,16 +82,6 @@ async def _free(database: Database) -> None:
     await database.write(lambda tx: tx.execute("PRAGMA max_page_count = 1000000").fetchall())
 
 
-@pytest.fixture
-def ann() -> Identity:
-    return Identity.create("Ann", os.urandom)
-
-
-@pytest.fixture
-def bob() -> Identity:
-    return Identity.create("Bob", os.urandom)
-
-
 async def test_before_a_first_message_stand_who_writes_and_under_which_key(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
