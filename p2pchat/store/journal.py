@@ -391,31 +391,29 @@ class Web:
             found.setdefault(cause, []).append(follower)
         # Those that are new end their chains.
         old = [id_ for id_ in ids if id_ not in self._new]
-        for cause, follower in self._in(
-            "SELECT entries.id, next.id FROM entries JOIN entries AS next"
-            " ON next.chain = entries.chain AND next.seq = entries.seq + 1"
-            " WHERE entries.id IN ({})",
-            old,
-        ):
+        for cause, follower in self._next(old):
             found.setdefault(cause, []).append(follower)
         return found
 
     def witnesses(self, id_: bytes, count: int) -> list[bytes]:
+        following = [next_ for _, next_ in self._next([id_])]
         rows = self._tx.execute(
-            "SELECT follower FROM causes WHERE cause = ?1"
-            " AND follower NOT IN (SELECT next.id FROM entries JOIN entries AS next"
-            "  ON next.chain = entries.chain AND next.seq = entries.seq + 1 WHERE entries.id = ?1)"
-            " ORDER BY follower LIMIT ?2",
-            (id_, count),
-        ).fetchall()
-        following = self._tx.execute(
-            "SELECT next.id FROM entries JOIN entries AS next"
-            " ON next.chain = entries.chain AND next.seq = entries.seq + 1 WHERE entries.id = ?",
-            (id_,),
-        ).fetchall()
-        return [row[0] for row in [*following, *rows]]
+            "SELECT follower FROM causes WHERE cause = ? ORDER BY follower LIMIT ?",
+            (id_, count + len(following)),
+        )
+        others = [row[0] for row in rows if row[0] not in following]
+        return [*following, *others[:count]]
 
-    def _in(self, query: str, ids: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+    def _next(self, ids: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Of each of `ids` the next entry of its chain."""
+        return self._in(
+            "SELECT entries.id, next.id FROM entries JOIN entries AS next"
+            " ON next.chain = entries.chain AND next.seq = entries.seq + 1"
+            " WHERE entries.id IN ({})",
+            ids,
+        )
+
+    def _in(self, query: str, ids: Sequence[bytes]) -> Iterator[Any]:
         for start in range(0, len(ids), _TOGETHER):
             part = ids[start : start + _TOGETHER]
             yield from self._tx.execute(query.format(", ".join("?" * len(part))), part)
