@@ -21,6 +21,11 @@ from p2pchat.errors import Busy, Error
 
 __all__ = ["SCHEMA_VERSION", "Connection", "Database", "connect", "faults"]
 
+# Neither type binds directly (pysqlite's `_need_adapt` leaves both out): for each value the driver
+# would look for two adapting methods that are not there, 0.6 us where these take 0.1.
+sqlite.register_adapter(bytes, memoryview)
+sqlite.register_adapter(type(None), lambda none: none)
+
 T = TypeVar("T")
 Connection = Any
 """A sqlcipher3 connection (the package ships no types).
