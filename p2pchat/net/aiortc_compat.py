@@ -10,7 +10,7 @@ import contextlib
 import contextvars
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -202,6 +202,7 @@ def guard(pc: RTCPeerConnection, streams: Sequence[int], abuse: Callable[[str], 
         sctp._rto = max(RTO_MIN_S, min(wanted, max(RTO_MAX_S, 2 * sctp._srtt)))
 
     _acknowledge_late(sctp)
+    _send_at_once(sctp)
     sctp._handle_data = guarded_data
     sctp._receive_data_chunk = guarded_chunk
     sctp._receive_sack_chunk = guarded_sack
@@ -220,39 +221,59 @@ def _acknowledge_late(sctp: Any) -> None:
     send_sack = sctp._send_sack
     loop = asyncio.get_running_loop()
     owed, gapped = 0, False
-    timer: asyncio.TimerHandle | None = None
-    sending: asyncio.Task[None] | None = None
+    timer: asyncio.Handle | None = None
 
-    async def acknowledge() -> None:
+    def acknowledge() -> None:
         nonlocal owed, gapped, timer
         if timer is not None:
             timer.cancel()
             timer = None
         owed, gapped = 0, bool(sctp._sack_misordered)
-        await send_sack()
-
-    async def overdue() -> None:
-        with contextlib.suppress(ConnectionError):  # it ended meanwhile
-            await acknowledge()
-
-    def expired() -> None:
-        nonlocal timer, sending
-        timer = None
-        if sctp.state == "connected":
-            # Kept until the next one, as the loop itself keeps no task. It waits for nothing.
-            sending = loop.create_task(overdue())
+        if sctp.state != "closed":
+            with contextlib.suppress(ConnectionError):  # it ended meanwhile
+                _at_once(send_sack())
 
     async def late_sack() -> None:
         nonlocal owed, timer
         owed += 1
-        if owed >= _SACK_PACKETS or gapped or sctp._sack_misordered or sctp._sack_duplicates:
-            await acknowledge()
-            return
         sctp._sack_needed = False
-        if timer is None:
-            timer = loop.call_later(_SACK_S, expired)
+        if gapped or sctp._sack_misordered or sctp._sack_duplicates:
+            acknowledge()
+        elif owed == _SACK_PACKETS:
+            # Behind what the packets have brought: that somebody waits for.
+            if timer is not None:
+                timer.cancel()
+            timer = loop.call_soon(acknowledge)
+        elif timer is None:
+            timer = loop.call_later(_SACK_S, acknowledge)
 
     sctp._send_sack = late_sack
+
+
+def _send_at_once(sctp: Any) -> None:
+    """Let what is sent leave before `send` returns, as far as the window is open.
+
+    aiortc has a task do that one turn of the loop later, behind all else that is due by then.
+    """
+
+    def send(channel: Any, data: bytes) -> None:
+        if 0 < sctp._remote_max_message_size < len(data):
+            raise ValueError(f"the peer takes messages of {sctp._remote_max_message_size} bytes")
+        channel._addBufferedAmount(len(data))
+        sctp._data_channel_queue.append((channel, sctp_module.WEBRTC_BINARY, data))
+        _at_once(sctp._data_channel_flush())
+
+    sctp._data_channel_send = send
+
+
+def _at_once(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run what is a coroutine in name only: it waits for nothing, so that it needs no task."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    coroutine.close()
+    raise RuntimeError("aiortc waits where it did not")
 
 
 def _pieces(sctp: Any) -> int:

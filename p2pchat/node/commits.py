@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
+from p2pchat import errors
 from p2pchat.core.chain import Chains
 from p2pchat.core.entry import Entry
 from p2pchat.core.identity import Certificate
@@ -87,7 +88,8 @@ class _Batch:
         self._begun = False
         self.runs: list[Run] = []
         self._size = 0
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting: list[asyncio.Future[None]] = []
+        """one for each who waits: to wait is theirs to give up, and the writing is not"""
 
     def add(self, runs: Sequence[Run]) -> bool:
         """Whether they came in time."""
@@ -166,44 +168,57 @@ class Commits:
         if batch is None or not batch.add(runs):
             batch = _Batch(self._talk, self._heard)
             batch.add(runs)
-            self._database.submit(batch.write).add_done_callback(partial(self._settle, batch))
+            self._database.post(batch.write, partial(self._settle, batch))
             self._gathering = batch
-        await asyncio.shield(batch.done)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        batch.waiting.append(done)
+        await done
 
-    def _settle(self, batch: _Batch, outcome: "asyncio.Future[Committed]") -> None:
-        failure = outcome.exception()
+    def _settle(
+        self, batch: _Batch, committed: Committed | None, failure: BaseException | None
+    ) -> None:
+        if committed is not None:
+            try:
+                self._follow(committed)
+            except BaseException as error:  # noqa: BLE001  (handed to whoever waits)
+                failure = error
+        elif failure is not None and self._reload(batch, failure):
+            return
+        _end(batch.waiting, failure)
+
+    def _reload(self, batch: _Batch, failure: BaseException) -> bool:
+        """Read anew what memory has and the disk has not; whether the database still does that."""
+        # By the writer, behind what is queued: a reader would not see that yet.
+        load = partial(self._read_anew, rooms=batch.rooms)
         try:
-            if failure is None:
-                self._follow(outcome.result())
-            else:
-                rooms = batch.rooms
-                self._database.submit(partial(self._read_anew, rooms=rooms)).add_done_callback(
-                    partial(self._fail, batch, failure)
-                )
-        except BaseException as error:  # noqa: BLE001  (handed to whoever waits)
-            failure = failure or error
-            _end(batch.done, failure)
-        else:
-            if failure is None:
-                _end(batch.done, None)
+            self._database.post(load, partial(self._fail, batch, failure))
+        except errors.Error:  # it is closing
+            return False
+        return True
 
     def _read_anew(self, tx: Connection, rooms: Iterable[bytes]) -> dict[bytes, Chains]:
-        # By the writer, behind what is queued: a reader would not see that yet.
         return {room: self._load(tx, room) for room in rooms}
 
     def _fail(
-        self, batch: _Batch, failure: BaseException, anew: "asyncio.Future[dict[bytes, Chains]]"
+        self,
+        batch: _Batch,
+        failure: BaseException,
+        anew: dict[bytes, Chains] | None,
+        error: BaseException | None,
     ) -> None:
-        if anew.exception() is None:
+        del error  # the first one is told
+        if anew is not None:
             for run in batch.runs:
                 # In its place: links hold the same Chains, and must not tell of what is on no disk.
-                vars(run.chains).update(vars(anew.result()[run.chains.room]))
-        _end(batch.done, failure)
+                vars(run.chains).update(vars(anew[run.chains.room]))
+        _end(batch.waiting, failure)
 
 
-def _end(done: "asyncio.Future[None]", failure: BaseException | None) -> None:
-    if failure is None:
-        done.set_result(None)
-    else:
-        done.set_exception(failure)
-        done.exception()  # whoever waited may be gone, and then it is nobody's
+def _end(waiting: "Iterable[asyncio.Future[None]]", failure: BaseException | None) -> None:
+    for done in waiting:
+        if done.done():
+            continue  # whoever waited is gone
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(failure)

@@ -244,18 +244,26 @@ class Rooms:
         """Put what links' machines accepted on disk, up to what this one did."""
         appends = [record for record in records if isinstance(record, Append)]
         rooms = {append.room for append in appends}
-        if self.saving.locked() or any(self._rooms[room].unsaved for room in rooms):
+        if self.saving.locked() or self._moved(rooms):
             # Cancelled or not, it is done, and so is what follows from it.
             await asyncio.shield(self._save(rooms, appends, source))
+        elif any(self._rooms[room].unsaved for room in rooms):
+            # It is the store's before anything is waited for, so that is true here without a task.
+            await self._save(rooms, appends, source)
+
+    def _moved(self, rooms: Iterable[bytes]) -> list[Group]:
+        """Rooms of many where acts have come that nobody has judged."""
+        found = (self._rooms.get(room) for room in rooms)
+        return [group for group in found if isinstance(group, Group) and group.moved]
 
     async def _save(self, rooms: set[bytes], own: Sequence[Append], source: object) -> None:
         # One at a time: runs of one chain come by several links, and fit only in order.
         async with self.saving:
+            # What moves others while this is written is judged by whoever brought that.
+            moved = self._moved(rooms)
             await self.flush(rooms, own, source)
-            for room in rooms:
-                chains = self._rooms.get(room)
-                if isinstance(chains, Group) and chains.moved:
-                    await self.judge(chains)
+            for group in moved:
+                await self.judge(group)
             for append in own:
                 last = append.entries[-1] if append.entries else None
                 chains = self._rooms[append.room]

@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -77,18 +78,29 @@ class Database:
 
     def submit(self, work: Callable[[Connection], T]) -> "asyncio.Future[T]":
         """`write` that is queued at once, before anybody waits: to shield it needs no task."""
-        return self._submit(self._writes, work)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(self._writes, work, partial(_resolve, future))
+        return future
+
+    def post(
+        self,
+        work: Callable[[Connection], T],
+        settle: Callable[[T | None, BaseException | None], None],
+    ) -> None:
+        """`submit` that calls `settle` with the outcome, in the loop's thread and in the very turn
+        in which it comes there. `settle` raises nothing: other outcomes come with it."""
+        self._put(self._writes, work, settle)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on a snapshot."""
-        return await self._submit(self._reads, work)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(self._reads, work, partial(_resolve, future))
+        return await future
 
-    def _submit(self, jobs: "_Queue", work: Callable[[Connection], T]) -> "asyncio.Future[T]":
+    def _put(self, jobs: "_Queue", work: Callable[[Connection], T], settle: "_Settle") -> None:
         if not self._threads:
             raise Error("internal", "the profile is closed", "start p2pchat again")
-        job = _Job(work, asyncio.get_running_loop())
-        jobs.put(job)
-        return job.future
+        jobs.put(_Job(work, asyncio.get_running_loop(), settle))
 
     async def aclose(self) -> None:
         """Finish what is queued, then close."""
@@ -107,10 +119,12 @@ class _Connection(sqlite.Connection):  # type: ignore[misc]
 
 
 class _Job:
-    def __init__(self, work: Callable[[Connection], Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, work: Callable[[Connection], Any], loop: asyncio.AbstractEventLoop, settle: "_Settle"
+    ) -> None:
         self._work = work
+        self._settle = settle
         self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
         self.outcome: tuple[Any, BaseException | None] = (None, None)
 
     def run(self, connection: Connection) -> None:
@@ -128,18 +142,21 @@ class _Job:
 
     def deliver(self) -> None:
         """In the loop's thread."""
-        value, error = self.outcome
-        if self.future.done():
-            return
-        if isinstance(error, StopIteration):  # which a future would not take
-            error = _caused(RuntimeError("StopIteration left a transaction"), error)
-        if error is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(value)
+        self._settle(*self.outcome)
 
 
-def _settle(batch: list[_Job]) -> None:
+def _resolve(future: "asyncio.Future[Any]", value: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if isinstance(error, StopIteration):  # which a future would not take
+        error = _caused(RuntimeError("StopIteration left a transaction"), error)
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(value)
+
+
+def _hand_over(batch: list[_Job]) -> None:
     """Hand the outcomes over; one call, since each wakes the loop."""
 
     def deliver() -> None:
@@ -152,6 +169,7 @@ def _settle(batch: list[_Job]) -> None:
 
 
 _Queue: TypeAlias = "queue.SimpleQueue[_Job | None]"
+_Settle: TypeAlias = Callable[[Any, BaseException | None], None]
 
 
 def _caused(error: BaseException, cause: BaseException) -> BaseException:
@@ -165,7 +183,7 @@ def _run_writer(connection: Connection, jobs: _Queue) -> None:
         batch, stop = _waiting(jobs)
         if batch:
             _commit(connection, batch)
-            _settle(batch)
+            _hand_over(batch)
     with suppress(sqlite.Error):  # else the log is replayed at the next start
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -222,7 +240,7 @@ def _run_reader(connection: Connection, jobs: _Queue) -> None:
             job.fail(error)
         with suppress(sqlite.Error):
             connection.execute("ROLLBACK")
-        _settle([job])
+        _hand_over([job])
     connection.close()
 
 

@@ -221,11 +221,10 @@ class NodeEnd:
         """Written and committed here, committed there, and the acknowledgement back: ms."""
         room, taken, chance = await self._room(), [], random.Random(count)
         await _until(lambda: bool(self._node.online()) and self._in_sync())
-        for _ in range(count):
+        for text in [_text(chance) for _ in range(count)]:
             started = time.perf_counter()
-            message = await room.send(_text(chance))
-            async for _ in room.delivered(message.id, timeout=10):
-                break
+            message = await room.send(text)
+            assert [one async for one in room.delivered(message.id, timeout=10)]
             taken.append((time.perf_counter() - started) * 1000)
         return statistics.median(taken)
 
