@@ -300,8 +300,9 @@ def connect(path: Path, key: bytes) -> Connection:
             "secure_delete=ON",
             "temp_store=MEMORY",
             "cache_size=-16384",
-            # Of 4 KiB: checkpoints often enough to keep the log short, and no more.
-            "wal_autocheckpoint=4000",
+            # Of 4 KiB. A log that is written over costs an fsync half as long as one that grows,
+            # and with 4,000 it grew for the first 700 messages; resync is the same with either.
+            "wal_autocheckpoint=1000",
         ):
             connection.execute(f"PRAGMA {pragma}")
     except sqlite.Error:
