@@ -11,6 +11,7 @@ import pytest
 from nacl.signing import VerifyKey
 
 from p2pchat.core import proof
+from p2pchat.core.brief import Brief
 from p2pchat.core.chain import Accepted, Chains, Fork, Head, Verdict
 from p2pchat.core.entry import (
     VOUCH,
@@ -29,7 +30,7 @@ from p2pchat.core.identity import Certificate, Identity, direct_room, id_text, m
 from p2pchat.core.safety import safety_number
 from p2pchat.core.sealing import epoch_id
 from p2pchat.core.wire import Fork as ForkFrame
-from p2pchat.core.wire import decode, encode
+from p2pchat.core.wire import Run, decode, encode
 from signaling.invite import Invite
 from tests.core.test_timeline import Memory, Node
 
@@ -118,6 +119,17 @@ def test_entries_are_accepted_and_read(vectors: Vectors) -> None:
     assert texts == vectors["texts"]
     assert chains.epochs == {_hex(vectors["epoch"]["id"]): _hex(vectors["epoch"]["key"])}
     assert chains.digest() == _hex(vectors["digest"])
+
+
+def test_a_run_with_headers_in_brief(vectors: Vectors) -> None:
+    chains = _chains(vectors)
+    run = decode(_hex(vectors["frames"]["run in brief"]))
+    assert isinstance(run, Run)
+    assert [type(header) for header in run.headers] == [bytes, Brief, Brief, Brief]
+    taken = chains.accept(run.headers, run.bodies, run.signature)
+    assert isinstance(taken, Accepted)
+    named = [(entry.id.hex(), entry.raw.hex()) for entry in taken.entries]
+    assert named == [(entry["id"], entry["header"]) for entry in vectors["entries"]][: len(named)]
 
 
 def test_the_order_of_entries(vectors: Vectors) -> None:

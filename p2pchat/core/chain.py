@@ -14,6 +14,7 @@ import msgspec
 
 from p2pchat.core import sealing
 from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX
+from p2pchat.core.brief import Brief, in_full
 from p2pchat.core.entry import (
     DEVICE,
     EPOCH,
@@ -200,14 +201,13 @@ class Chains:
     # -- taking in ---------------------------------------------------------------------------
 
     def accept(
-        self, headers: Sequence[bytes], bodies: Sequence[bytes | None], signature: bytes
+        self, headers: Sequence[bytes | Brief], bodies: Sequence[bytes | None], signature: bytes
     ) -> Accepted | Fork | Verdict:
         """Check a run against what is known; on success the head has moved.
 
         A Fork has made the chain one that is forked.
         """
-        parsed = [parse_header(raw) for raw in headers]
-        first = parsed[0]
+        first = parse_header(headers[0]) if isinstance(headers[0], bytes) else None
         if first is None or first.room != self.room:
             return Verdict.BAD
         chain = chain_id(self.room, first.device, first.incarnation)
@@ -219,12 +219,14 @@ class Chains:
             return Verdict.GAP
         if not head and len(self.heads) >= CHAINS_MAX:
             return self._full(chain)
+        full = in_full(headers, bodies)
+        if full is None:
+            return Verdict.BAD
         entries: list[Entry] = []
         expected = first.seq
-        for at, (raw, header, body) in enumerate(zip(headers, parsed, bodies, strict=True)):
+        for at, (raw, header, id_) in enumerate(full):
             if (
-                header is None
-                or header.seq != expected
+                header.seq != expected
                 or header.device != first.device
                 or header.incarnation != first.incarnation
                 or header.room != self.room
@@ -233,16 +235,17 @@ class Chains:
             expected += 1
             if header.seq < seq:
                 continue
-            id_ = entry_id(raw)
             if header.seq == seq:
                 if id_ != previous:
-                    return self._fork(chain, seq, Branch(tuple(headers[at:]), signature))
+                    return self._fork(chain, seq, full[at:], signature)
                 continue
             if header.prev != previous:
                 if not entries and head:
-                    return self._fork(chain, seq, Branch(tuple(headers[at:]), signature))
+                    return self._fork(chain, seq, full[at:], signature)
                 return Verdict.BAD
-            if not body_fits(header, body):
+            body = bodies[at]
+            # A brief header was made of the very body.
+            if isinstance(headers[at], bytes) and not body_fits(header, body):
                 return Verdict.BAD
             entries.append(Entry(id_, chain, header, raw, body, None))
             previous = id_
@@ -272,7 +275,10 @@ class Chains:
             self.certify(certificate)
         return Accepted(tuple(entries))
 
-    def _fork(self, chain: bytes, seq: int, branch: Branch) -> Fork | Verdict:
+    def _fork(
+        self, chain: bytes, seq: int, full: Sequence[tuple[bytes, Header, bytes]], signature: bytes
+    ) -> Fork | Verdict:
+        branch = Branch(tuple(raw for raw, _, _ in full), signature)
         # Anybody can send what does not fit; only its author can have signed it.
         if _places(branch) is None:
             return Verdict.BAD

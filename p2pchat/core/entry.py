@@ -49,6 +49,7 @@ __all__ = [
     "chain_id",
     "decode_body",
     "entry_id",
+    "header_holds",
     "is_act",
     "is_sealed",
     "parse_header",
@@ -257,21 +258,23 @@ def parse_header(raw: bytes) -> Header | None:
         header = _HEADER.decode(raw)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    sizes = (
+    return header if header_holds(header) else None
+
+
+def header_holds(header: Header) -> bool:
+    """Whether a header breaks no rule that needs no other entry to see."""
+    return (
         header.version == VERSION
         and len(header.room) == len(header.device) == len(header.body_hash) == 32
         and len(header.incarnation) == 8
         and len(header.prev) == (32 if header.seq else 0)
         and len(header.epoch) in (0, 32)
         and (not header.after or _causes_fit(header.after))
-    )
-    ranges = (
-        0 <= header.seq < 1 << 63
+        and 0 <= header.seq < 1 << 63
         and 0 <= header.kind < 1 << 31
         and 0 <= header.length <= BODY_BYTES_MAX
         and in_bounds(header.time)
     )
-    return header if sizes and ranges else None
 
 
 def _causes_fit(after: tuple[bytes, ...]) -> bool:

@@ -36,6 +36,7 @@ from collections.abc import Iterator, Sequence
 
 from p2pchat.core import wire
 from p2pchat.core.bounds import CONTESTED_MAX, HEADS_MAX, RUN_BYTES, WANTS_MAX
+from p2pchat.core.brief import in_brief
 from p2pchat.core.chain import CHAINS_MAX, Accepted, Chains, Fork, ForkProof, Verdict
 from p2pchat.core.credit import Credit
 from p2pchat.core.entry import Entry, chain_id, parse_header
@@ -357,32 +358,33 @@ class Reconcile:
                     self._decline(side, chain)
                 for want in side.met(chain):
                     self._send(side, want)
-            case Verdict.STRANGER:
-                first = parse_header(run.headers[0])
-                assert first is not None
-                self._decline(side, chain_id(first.room, first.device, first.incarnation))
             case Verdict.BAD:
                 self._outputs.append(Close("bad-frame"))
             case Fork(chain):
                 self._outputs.append(Emit(Forked(chains.room, chain, result)))
                 side.weigh(chain)
-            case Verdict.FORKED:
-                first = parse_header(run.headers[0])
-                assert first is not None
-                side.weigh(chain_id(first.room, first.device, first.incarnation))
-            case Verdict.KNOWN | Verdict.GAP:
-                first, last = parse_header(run.headers[0]), parse_header(run.headers[-1])
-                assert first is not None
-                chain = chain_id(first.room, first.device, first.incarnation)
-                if last is not None:
-                    self._peer_has(side, chain, last.seq)
-                    side.weigh(chain)
-                if result is Verdict.KNOWN:
-                    self._send(side, Have(side.tag, (side.row(chain),)))
-                else:
-                    # It overtook what was before: a push the backlog, or one channel the other.
-                    side.missed(chain, first.seq)
-                    self._want(side, side.ask(chain))
+            case Verdict():
+                self._leave(side, run, result)
+
+    def _leave(self, side: Side, run: Run, verdict: Verdict) -> None:
+        """Nothing of a run is taken, and nobody is to blame."""
+        raw = run.headers[0]
+        first = parse_header(raw) if isinstance(raw, bytes) else None
+        assert first is not None
+        chain = chain_id(first.room, first.device, first.incarnation)
+        if verdict is Verdict.STRANGER:
+            self._decline(side, chain)
+        elif verdict is Verdict.FORKED:
+            side.weigh(chain)
+        else:
+            self._peer_has(side, chain, first.seq + len(run.headers) - 1)
+            side.weigh(chain)
+            if verdict is Verdict.KNOWN:
+                self._send(side, Have(side.tag, (side.row(chain),)))
+            else:
+                # It overtook what was before: a push the backlog, or one channel the other.
+                side.missed(chain, first.seq)
+                self._want(side, side.ask(chain))
 
     def _proven(self, side: Side, proof: ForkProof) -> None:
         known = set(side.chains.forks)
@@ -463,7 +465,7 @@ class Reconcile:
         frame = encode(
             Run(
                 side.tag,
-                tuple(entry.raw for entry in entries),
+                tuple(in_brief(entries)),
                 tuple(entry.body for entry in entries),
                 last.signature,
                 pushed,

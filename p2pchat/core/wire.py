@@ -19,6 +19,7 @@ from p2pchat.core.bounds import (
     SEEN_ROWS_MAX,
     TOPIC_BYTES_MAX,
 )
+from p2pchat.core.brief import Brief
 from p2pchat.core.chain import ForkProof
 from p2pchat.core.identity import Certificate
 
@@ -103,8 +104,10 @@ class Want(msgspec.Struct, frozen=True, array_like=True, tag=18):
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True, tag=19):
+    """Entries of one chain that follow each other. The first header is in full."""
+
     tag: bytes
-    headers: tuple[bytes, ...]
+    headers: tuple[bytes | Brief, ...]
     bodies: tuple[bytes | None, ...]
     signature: bytes
     pushed: bool
@@ -345,6 +348,7 @@ def _sound(frame: Frame) -> bool:
             return (
                 len(tag) == 16
                 and 0 < len(headers) == len(bodies) <= RUN_ENTRIES_MAX
+                and isinstance(headers[0], bytes)
                 and len(signature) == 64
             )
         case Fork(tag, proof):

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core.bounds import WANTS_MAX
+from p2pchat.core.brief import in_brief
 from p2pchat.core.chain import Branch, ForkProof
 from p2pchat.core.entry import Entry, entry_id, statement
 from p2pchat.core.facts import Forked, Load
@@ -229,7 +230,7 @@ def test_what_came_by_another_link_is_sent_no_more() -> None:
     machine.loaded(load, journal.run(load, most=8))
     frames = [decode(output.frame) for output in machine.outputs() if isinstance(output, Send)]
     (run,) = [frame for frame in frames if isinstance(frame, Run)]
-    assert run.headers == tuple(entry.raw for entry in entries[6:8])
+    assert run.headers == tuple(in_brief(entries[6:8]))
     machine.receive(Have(tag, (Row(journal.own, 9, entries[9].id),)))
     (load,) = _loads(machine) or [load]
     machine.loaded(load, journal.run(load))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pchat.core.brief import Brief
 from p2pchat.core.chain import Branch, ForkProof
 from p2pchat.core.wire import (
     Answer,
@@ -44,6 +45,8 @@ _branch = st.builds(
     st.lists(st.binary(max_size=50), min_size=1, max_size=3).map(tuple),
     st.binary(min_size=64, max_size=64),
 )
+_ids = st.lists(_id, max_size=4).map(tuple)
+_brief = st.builds(Brief, _seq, st.integers(0, 1 << 31), _ids, st.none() | _id)
 frames = st.one_of(
     st.builds(Summary, _tag, _id, st.integers(0, 1 << 62)),
     st.builds(Heads, _tag, _rows, st.booleans()),
@@ -52,7 +55,7 @@ frames = st.one_of(
         lambda n: st.builds(
             Run,
             _tag,
-            st.tuples(*[st.binary(max_size=50)] * n),
+            st.tuples(st.binary(max_size=50), *[st.binary(max_size=50) | _brief] * (n - 1)),
             st.tuples(*[st.none() | st.binary(max_size=50)] * n),
             st.binary(min_size=64, max_size=64),
             st.booleans(),
@@ -110,6 +113,8 @@ def test_types_of_the_future_are_skipped() -> None:
         [19, bytes(16), [], [], bytes(64), False],
         [19, bytes(16), [b"a"], [b"a", b"b"], bytes(64), False],
         [19, bytes(16), [b"a"], [b"a"], bytes(63), False],
+        [19, bytes(16), [[1, 3, [], None]], [b"a"], bytes(64), False],
+        [19, bytes(16), [b"a", [1, 3, []]], [b"a", b"b"], bytes(64), False],
         [28, bytes(16), []],
         [28, bytes(16), [bytes(32)] * 65],
         [28, bytes(16), [bytes(31)]],

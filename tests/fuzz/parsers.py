@@ -17,6 +17,7 @@ from p2pchat import errors
 from p2pchat.api.routes import ROUTES
 from p2pchat.api.slash import parse as parse_slash
 from p2pchat.core import acts, proof, wire
+from p2pchat.core.brief import in_brief
 from p2pchat.core.entry import decode_body, parse_header
 from p2pchat.core.group import Group
 from p2pchat.core.handshake import Handshake, Terms
@@ -104,9 +105,19 @@ def _bodies(data: bytes) -> object:
 
 
 def _runs() -> tuple[bytes, ...]:
+    runs = [[entry] for entry in _JOURNAL.written]
+    runs.append([entry for entry in _JOURNAL.written if entry.chain == _JOURNAL.written[0].chain])
     return tuple(
-        wire.encode(wire.Run(bytes(16), (entry.raw,), (entry.body,), entry.signature or b"", False))
-        for entry in _JOURNAL.written
+        wire.encode(
+            wire.Run(
+                bytes(16),
+                tuple(in_brief(run)),
+                tuple(entry.body for entry in run),
+                run[-1].signature or b"",
+                False,
+            )
+        )
+        for run in runs
     )
 
 

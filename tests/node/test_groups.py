@@ -354,7 +354,9 @@ async def test_an_admin_deletes_what_others_wrote_and_nobody_else_does(tmp_path:
     async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
         await _trio(crew)
         ann, bob, carol = [await crew[name].room() for name in ("ann", "bob", "carol")]
-        mine, spam = await ann.send("mine"), await bob.send("buy this")
+        mine = await ann.send("mine")
+        await crew.settle()  # so that his stands behind hers, and not in the same millisecond
+        spam = await bob.send("buy this")
         await crew.settle()
         with pytest.raises(errors.Refused) as raised:
             await carol.delete(spam.id)

@@ -13,6 +13,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from p2pchat.core.brief import in_brief
 from p2pchat.core.chain import Branch, Chains, ForkProof, Head
 from p2pchat.core.entry import DEVICE, Entry, entry_id, statement
 from p2pchat.core.identity import Identity, direct_room, id_text, mac
@@ -97,6 +98,13 @@ def make() -> dict[str, Any]:
         "heads": Heads(tag, (row,), reply=True),
         "want": Want(tag, journal.own, 1, 3),
         "run": Run(tag, (last.raw,), (last.body,), last.signature, pushed=True),
+        "run in brief": Run(
+            tag,
+            tuple(in_brief(entries)),
+            tuple(entry.body for entry in entries),
+            last.signature,
+            pushed=False,
+        ),
         "have": Have(tag, (row,)),
         "fork": Fork(tag, proof),
         "lacking": Lacking(tag, (last.id,)),
