@@ -6,6 +6,7 @@ fast is how little the bulk channel has queued (64 KiB: 14 ms on loopback; witho
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from p2pchat.net.aiortc_compat import InvalidStateError, RTCDataChannel
 
@@ -71,8 +72,9 @@ class Channel:
                     # Half a frame would be taken for the head of the next one, so the rest goes
                     # out above the cap: at most one frame, and only when somebody is cancelled.
                     if index:
-                        for rest in messages[index:]:
-                            self._queue(rest)
+                        with suppress(ChannelClosed):
+                            for rest in messages[index:]:
+                                self._queue(rest)
                     raise
                 self._queue(message)
 

@@ -158,12 +158,6 @@ class Transport:
         return None if pair is None or pair[0].type == "relay" else str(pair[0].host)
 
     @property
-    def remote_address(self) -> str | None:
-        """Where the peer's packets come from, once there is a path."""
-        pair = aiortc_compat.selected_pair(self._pc)
-        return None if pair is None else str(pair[1].host)
-
-    @property
     def same_host(self) -> bool:
         """Whether the peer is on this machine."""
         pair = aiortc_compat.selected_pair(self._pc)

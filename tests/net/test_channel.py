@@ -133,6 +133,16 @@ async def test_a_cancelled_send_leaves_no_half_frame() -> None:
     assert theirs.frames == [b"a" * FRAME_MAX, b"b"]
 
 
+async def test_a_send_cancelled_when_the_channel_has_just_failed_is_cancelled() -> None:
+    end = End(cut=True)
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(end.channel.send(b"a" * FRAME_MAX))
+        await turns()
+        end.queue.readyState = "closed"
+        sending.cancel()
+    assert sending.cancelled()
+
+
 async def test_a_send_cancelled_before_its_first_message_sends_nothing() -> None:
     end = End(cut=False)
     await end.channel.send(bytes(LIVE_MAX))

@@ -62,6 +62,11 @@ class Desk:
         )
         return [event for event in found if isinstance(event, events.Message)]
 
+    @property
+    def told(self) -> list[str]:
+        """The texts of messages that were shown."""
+        return [event.text for event in self.shown if isinstance(event, events.Message)]
+
     async def texts(self, words: str | None = None) -> list[str]:
         return [message.text for message in await self.read(words)]
 

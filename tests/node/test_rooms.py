@@ -1,76 +1,16 @@
 """Rooms in step with the store: what is written, what comes in, what fails."""
 
-import os
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from p2pchat import errors, events
 from p2pchat.core.bounds import TEXT_BYTES_MAX
-from p2pchat.core.chain import Accepted
-from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody
-from p2pchat.core.facts import Append
+from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE
 from p2pchat.core.identity import Identity
-from p2pchat.node.rooms import Rooms
 from p2pchat.store.database import Database
+from tests.node.desk import open_desk
 from tests.node.people import WAIT_S, friends, heard
-
-
-class _Desk:
-    """Rooms of one person with one other, with what was shown and what was committed."""
-
-    def __init__(self, database: Database, identity: Identity, other: Identity) -> None:
-        self.shown: list[events.Event] = []
-        self.committed: list[tuple[Entry, ...]] = []
-        self.database = database
-        self.other = other
-        self.rooms = Rooms(database, os.urandom(8), os.urandom, time.time, self.shown.append)
-        self.rooms.identity = lambda: identity
-        self.rooms.listeners.append(lambda _, entries, __: self.committed.append(tuple(entries)))
-
-    async def open(self) -> "_Desk":
-        person = self.other.person
-        self.room = await self.database.write(lambda tx: self.rooms.create_direct(tx, person))
-        await self.rooms.load()
-        return self
-
-    async def say(self, text: str) -> Entry:
-        body = MessageBody(text, None)
-        return await self.rooms.write(self.room, MESSAGE, body, [self.other.certificate])
-
-    async def take(self, entries: Sequence[Entry]) -> None:
-        """As a link does: check, then commit."""
-        chains = self.rooms.get(self.room)
-        assert chains is not None
-        signature = entries[-1].signature
-        assert signature is not None
-        accepted = chains.accept(
-            [entry.raw for entry in entries], [entry.body for entry in entries], signature
-        )
-        assert isinstance(accepted, Accepted)
-        await self.rooms.commit([Append(self.room, accepted.entries)], self)
-
-    @property
-    def texts(self) -> list[str]:
-        return [event.text for event in self.shown if isinstance(event, events.Message)]
-
-    async def history(self, words: str | None = None) -> list[str]:
-        found = await self.rooms.history(
-            self.room, last=None, since_s=None, kinds=(MESSAGE,), words=words
-        )
-        return [event.text for event in found if isinstance(event, events.Message)]
-
-
-@asynccontextmanager
-async def _desk(path: Path, identity: Identity, other: Identity) -> AsyncIterator[_Desk]:
-    database = await Database.open(path, os.urandom(32))
-    try:
-        yield await _Desk(database, identity, other).open()
-    finally:
-        await database.aclose()
 
 
 async def _fill(database: Database) -> None:
@@ -85,37 +25,40 @@ async def _free(database: Database) -> None:
 async def test_before_a_first_message_stand_who_writes_and_under_which_key(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
-    async with _desk(tmp_path / "ann", ann, bob) as desk:
+    async with open_desk(tmp_path / "ann", ann, bob) as desk:
         await desk.say("one")
         await desk.say("two")
         kinds = [[entry.header.kind for entry in entries] for entries in desk.committed]
         assert kinds == [[DEVICE, EPOCH, MESSAGE], [MESSAGE]]
-        assert desk.texts == ["one", "two"] == await desk.history()
+        assert desk.told == ["one", "two"] == await desk.texts()
 
 
 async def test_what_the_other_writes_is_shown_once_it_is_on_disk(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
-    async with _desk(tmp_path / "ann", ann, bob) as near, _desk(tmp_path / "bob", bob, ann) as far:
+    async with (
+        open_desk(tmp_path / "ann", ann, bob) as near,
+        open_desk(tmp_path / "bob", bob, ann) as far,
+    ):
         await near.say("hello")
         await far.take(near.committed[0])
-        assert far.texts == ["hello"] == await far.history()
+        assert far.told == ["hello"] == await far.texts()
         await far.say("hello yourself")
         assert [entry.header.kind for entry in far.committed[-1]] == [DEVICE, MESSAGE], (
             "Ann's epoch serves both"
         )
         await near.take(far.committed[-1])
-        assert near.texts == await far.history() == ["hello", "hello yourself"]
-        assert await near.history("your*") == await far.history("your*") == ["hello yourself"]
+        assert near.told == await far.texts() == ["hello", "hello yourself"]
+        assert await near.texts("your*") == await far.texts("your*") == ["hello yourself"]
 
 
 async def test_an_entry_whose_key_comes_after_a_restart_is_read_all_the_same(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
     async with (
-        _desk(tmp_path / "ann", ann, bob) as lost,
-        _desk(tmp_path / "bob", bob, ann) as far,
-        _desk(tmp_path / "again", ann, bob) as restored,
+        open_desk(tmp_path / "ann", ann, bob) as lost,
+        open_desk(tmp_path / "bob", bob, ann) as far,
+        open_desk(tmp_path / "again", ann, bob) as restored,
     ):
         await lost.say("before")
         await far.take(lost.committed[0])
@@ -125,33 +68,33 @@ async def test_an_entry_whose_key_comes_after_a_restart_is_read_all_the_same(
             await restored.take(entries)
         await restored.rooms.load()
         await restored.take(lost.committed[0])
-        assert sorted(restored.texts) == ["after one", "after two", "before"]
-        assert await restored.history("after") == ["after one", "after two"]
+        assert sorted(restored.told) == ["after one", "after two", "before"]
+        assert await restored.texts("after") == ["after one", "after two"]
 
 
 async def test_an_entry_whose_key_comes_later_is_shown_when_it_does(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
     async with (
-        _desk(tmp_path / "ann", ann, bob) as lost,
-        _desk(tmp_path / "bob", bob, ann) as far,
-        _desk(tmp_path / "again", ann, bob) as restored,
+        open_desk(tmp_path / "ann", ann, bob) as lost,
+        open_desk(tmp_path / "bob", bob, ann) as far,
+        open_desk(tmp_path / "again", ann, bob) as restored,
     ):
         await lost.say("before")
         await far.take(lost.committed[0])
         await far.say("after")
         await restored.take(far.committed[-1])
-        assert restored.texts == []
+        assert restored.told == []
         await restored.take(lost.committed[0])
-        assert sorted(restored.texts) == ["after", "before"]
-        assert await restored.history() == ["before", "after"]
-        assert await restored.history("after") == ["after"]
+        assert sorted(restored.told) == ["after", "before"]
+        assert await restored.texts() == ["before", "after"]
+        assert await restored.texts("after") == ["after"]
 
 
 async def test_a_failed_commit_shows_nothing_and_leaves_the_room_as_it_is_on_disk(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
-    async with _desk(tmp_path / "ann", ann, bob) as desk:
+    async with open_desk(tmp_path / "ann", ann, bob) as desk:
         await desk.say("one")
         chains = desk.rooms.get(desk.room)
         assert chains is not None
@@ -162,16 +105,16 @@ async def test_a_failed_commit_shows_nothing_and_leaves_the_room_as_it_is_on_dis
         assert caught.value.code == "disk-full"
         assert desk.rooms.get(desk.room) is chains, "links hold this one"
         assert chains.digest() == digest
-        assert (len(desk.committed), desk.texts) == (1, ["one"])
+        assert (len(desk.committed), desk.told) == (1, ["one"])
         await _free(desk.database)
         await desk.say("two")
-        assert await desk.history() == ["one", "two"]
+        assert await desk.texts() == ["one", "two"]
 
 
 async def test_an_id_is_found_by_its_beginning_alone(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
-    async with _desk(tmp_path / "ann", ann, bob) as desk:
+    async with open_desk(tmp_path / "ann", ann, bob) as desk:
         await desk.say("one")
         for prefix in ("", "1"):
             with pytest.raises(errors.BadInput) as caught:
