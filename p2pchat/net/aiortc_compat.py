@@ -12,10 +12,11 @@ import hashlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import aioice.ice
 import aioice.stun
+import aiortc.rtcdtlstransport as dtls_module
 import aiortc.rtcsctptransport as sctp_module
 import ifaddr
 from aiortc import (
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_SSL_ERROR: type[Exception] = cast("Any", dtls_module).SSL.Error
 
 RTO_INITIAL_S = 1.0
 RTO_MIN_S = 0.2
@@ -204,6 +206,7 @@ def guard(pc: RTCPeerConnection, streams: Sequence[int], abuse: Callable[[str], 
     _acknowledge_late(sctp)
     _send_at_once(sctp)
     _receive_at_once(sctp.transport)
+    _end_like_others(sctp.transport)
     sctp._handle_data = guarded_data
     sctp._receive_data_chunk = guarded_chunk
     sctp._receive_sack_chunk = guarded_sack
@@ -245,6 +248,9 @@ def _acknowledge_late(sctp: Any) -> None:
             if timer is not None:
                 timer.cancel()
             timer = loop.call_soon(acknowledge)
+        elif owed == 2 * _SACK_PACKETS:
+            # Many have come in one turn, as they do over TCP.
+            acknowledge()
         elif timer is None:
             timer = loop.call_later(_SACK_S, acknowledge)
 
@@ -267,6 +273,23 @@ def _send_at_once(sctp: Any) -> None:
     sctp._data_channel_send = send
 
 
+def _end_like_others(dtls: Any) -> None:
+    """Let what OpenSSL raises at a write be a lost connection, as every caller expects.
+
+    Who asks for another handshake and then says nothing makes every write fail (RFC 6347 4.2.8):
+    aiortc raises that as it is, and its own way to the end of the connection would fail of it.
+    """
+    send_data = dtls._send_data
+
+    async def send(data: bytes) -> None:
+        try:
+            await send_data(data)
+        except _SSL_ERROR as error:
+            raise ConnectionError("the DTLS connection takes no more") from error
+
+    dtls._send_data = send
+
+
 def _receive_at_once(dtls: Any) -> None:
     """Take a datagram in the turn of the loop that brings it.
 
@@ -282,6 +305,8 @@ def _receive_at_once(dtls: Any) -> None:
         return given.pop() if given else await receive()
 
     def take(data: bytes, component: int) -> None:
+        if not data:
+            return  # anybody may send it, and the DTLS transport would end of its first byte
         if not dtls._RTCDtlsTransport__handshake_done or not connection._queue.empty():
             data_received(data, component)
             return
@@ -432,10 +457,12 @@ async def close(pc: RTCPeerConnection) -> None:
     the heartbeat to run out.
     """
     sctp: Any = pc.sctp
-    if sctp is not None and sctp.state == "connected":
-        for _ in range(2):
-            await sctp._abort()
-    await pc.close()
+    try:
+        if sctp is not None and sctp.state == "connected":
+            for _ in range(2):
+                await sctp._abort()
+    finally:
+        await pc.close()
 
 
 def _dtls(pc: RTCPeerConnection) -> Any:

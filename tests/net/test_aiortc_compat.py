@@ -1,8 +1,10 @@
 """Each private name of aiortc and aioice, and each thing that a hostile peer does below framing."""
 
 import asyncio
+import contextlib
 import inspect
 import os
+import socket
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +16,7 @@ from typing import Any
 import aioice.ice
 import aioice.stun
 import aioice.turn
+import aiortc.rtcdtlstransport as dtls_module
 import aiortc.rtcsctptransport as sctp_module
 import ifaddr
 import pytest
@@ -28,6 +31,7 @@ from aiortc.rtcsctptransport import (
 from google_crc32c import value as crc32c
 
 from p2pchat.net import aiortc_compat
+from p2pchat.net.channel import ChannelClosed
 from p2pchat.net.link import Link
 from p2pchat.net.transport import Transport
 
@@ -57,6 +61,19 @@ async def test_the_sctp_transport_has_the_name_we_wrap(pair: Pair, name: str) ->
 @pytest.mark.parametrize("name", ["_check_list", "_check_list_done", "_nominated", "_protocols"])
 async def test_the_ice_connection_has_the_name_we_read(pair: Pair, name: str) -> None:
     assert hasattr(sctp_of(pair[0]).transport.transport._connection, name)
+
+
+async def test_the_dtls_transport_has_the_names_we_wrap(pair: Pair) -> None:
+    dtls = sctp_of(pair[0]).transport
+    for name in ("_recv_next", "_send_data", "_RTCDtlsTransport__handshake_done"):
+        assert hasattr(dtls, name)
+    assert hasattr(dtls.transport, "_recv")
+    assert dtls._RTCDtlsTransport__handshake_done
+    source = inspect.getsource(dtls_module.RTCDtlsTransport._recv_next)
+    assert source.count("self.transport._recv()") == 2
+    assert "self._remote_max_message_size" in inspect.getsource(
+        sctp_module.RTCSctpTransport._data_channel_send
+    )
 
 
 def test_aioice_asks_for_addresses_through_the_name_we_replace() -> None:
@@ -419,6 +436,53 @@ async def test_random_packets_end_the_link_or_leave_it(pair: Pair) -> None:
         await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await far.aclose()
+
+
+async def test_an_empty_datagram_of_a_stranger_is_nothing(pair: Pair) -> None:
+    near, far = pair
+    got = asyncio.Event()
+    near.live.attach(lambda frame: got.set())
+    place = sctp_of(near).transport.transport._connection._nominated[1].local_addr
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"", place)
+    await asyncio.sleep(0)
+    await far.live.send(b"still there")
+    async with asyncio.timeout(5):
+        await got.wait()
+    assert sctp_of(near).transport.state == "connected"
+
+
+async def test_who_asks_for_a_handshake_and_says_no_more_is_a_lost_connection(pair: Pair) -> None:
+    ends = {sctp_of(end).transport._role: end for end in pair}
+    victim, hostile = ends["client"], sctp_of(ends["server"]).transport
+    hostile.transport._connection.data_received = lambda data, component: None
+    hostile._ssl.renegotiate()
+    with contextlib.suppress(dtls_module.SSL.Error):  # type: ignore[attr-defined]
+        hostile._ssl.do_handshake()
+    await hostile._write_ssl()
+
+    async def write_on() -> None:
+        while True:
+            await victim.live.send(b"x")
+            await asyncio.sleep(0.001)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(ChannelClosed):
+            await write_on()
+        await victim.aclose()
+
+
+async def test_what_came_by_many_packets_in_one_turn_is_acknowledged_every_four(
+    pair: Pair, sacks: list[SackChunk]
+) -> None:
+    near, far = pair
+    await near.drained(1)
+    attacker, victim = Attacker(near), sctp_of(far)
+    sacks.clear()
+    for _ in range(12):
+        await victim._receive_chunk(attacker.chunk(b"x", flags=3))
+        await victim._send_sack()
+    assert len(sacks) == 3
 
 
 # -- relays --------------------------------------------------------------------------------------
