@@ -38,6 +38,7 @@ __all__ = [
     "REQUESTS_MAX",
     "RUN_BYTES",
     "RUN_ENTRIES_MAX",
+    "RUN_FULL_BYTES_MAX",
     "SDP_BYTES_MAX",
     "SEEN_ROWS_MAX",
     "STRAYS_MAX",
@@ -91,6 +92,10 @@ AFTER_MAX = 4
 
 RUN_BYTES = 65_536
 """Headers and bodies of one run, unless its single entry is larger."""
+
+RUN_FULL_BYTES_MAX = 126 * 1024
+"""Headers and bodies of one run, with headers in full: an entry of the largest body fits, and the
+headers of two runs, which prove a fork, fit a frame."""
 
 RUN_ENTRIES_MAX = 1_024
 """Entries of one run; 150 bytes each at the least, so the size binds first."""

@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from p2pchat.core.bounds import BODY_BYTES_MAX
+from p2pchat.core.bounds import BODY_BYTES_MAX, RUN_FULL_BYTES_MAX
 from p2pchat.core.entry import Entry, Header, body_hash, entry_id, header_holds, parse_header
 
 __all__ = ["Brief", "in_brief", "in_full"]
+
+_AROUND = 8
+"""Bytes around a header and a body in a frame."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -47,9 +50,10 @@ def in_full(
 ) -> list[tuple[bytes, Header, bytes]] | None:
     """The headers, their bytes before them and their entries' ids behind them.
 
-    None if one breaks a rule that needs no other entry to see, or cannot be made. Of those that
-    were brief the body fits.
+    None if one breaks a rule that needs no other entry to see, or cannot be made, or if all are
+    more than anybody could serve again. Of those that were brief the body fits.
     """
+    size = 0
     found: list[tuple[bytes, Header, bytes]] = []
     header: Header | None = None
     id_ = b""
@@ -61,6 +65,9 @@ def in_full(
         if header is None:
             return None
         raw = given if isinstance(given, bytes) else _encode(header)
+        size += len(raw) + (len(body) if body is not None else 0) + _AROUND
+        if size > RUN_FULL_BYTES_MAX:
+            return None
         id_ = entry_id(raw)
         found.append((raw, header, id_))
     return found

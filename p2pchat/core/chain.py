@@ -208,7 +208,7 @@ class Chains:
         A Fork has made the chain one that is forked.
         """
         first = parse_header(headers[0]) if isinstance(headers[0], bytes) else None
-        if first is None or first.room != self.room:
+        if first is None or first.room != self.room or first.seq + len(headers) > 1 << 63:
             return Verdict.BAD
         chain = chain_id(self.room, first.device, first.incarnation)
         if chain in self.forks:

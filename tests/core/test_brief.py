@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pchat.core.bounds import BODY_BYTES_MAX
+from p2pchat.core.bounds import (
+    BODY_BYTES_MAX,
+    FRAME_BYTES_MAX,
+    HEADER_BYTES_MAX,
+    RUN_FULL_BYTES_MAX,
+)
 from p2pchat.core.brief import Brief, in_brief, in_full
 from p2pchat.core.chain import Accepted, Verdict
 from p2pchat.core.entry import MESSAGE, Entry, entry_id, statement
@@ -102,6 +107,18 @@ def test_what_cannot_be_made_is_refused() -> None:
     assert in_full([raw, brief], [_BODIES[2], None]) is None, "the hash of what?"
     assert in_full([raw, brief], [_BODIES[2], bytes(BODY_BYTES_MAX + 1)]) is None
     assert in_full([b"malformed", brief], _BODIES[2:4]) is None
+
+
+def test_what_nobody_could_serve_again_is_refused() -> None:
+    wide, few = bytes(60_000), (_ENTRIES[3].header.time, MESSAGE, (), None)
+    bodies = [_BODIES[2], wide, wide]
+    assert in_full([_ENTRIES[2].raw, Brief(*few), Brief(*few)], bodies)
+    assert in_full([_ENTRIES[2].raw, *[Brief(*few)] * 3], [*bodies, wide]) is None
+    # Short in brief, and not once their bodies are deleted.
+    many = RUN_FULL_BYTES_MAX // len(_ENTRIES[3].raw)
+    assert in_full([_ENTRIES[2].raw, *[Brief(*few)] * many], [_BODIES[2], *[b""] * many]) is None
+    assert 2 * RUN_FULL_BYTES_MAX < FRAME_BYTES_MAX, "a proof has the headers of two"
+    assert RUN_FULL_BYTES_MAX > BODY_BYTES_MAX + HEADER_BYTES_MAX, "and an entry always fits"
 
 
 def test_a_run_in_brief_is_taken_and_one_with_another_body_is_not() -> None:

@@ -186,6 +186,17 @@ def test_forged_runs_end_the_link() -> None:
     assert Close("bad-frame") in list(meeting.machines[1].outputs())
 
 
+def test_a_run_beyond_the_last_place_ends_the_link() -> None:
+    sides = journals(2, 0)
+    machine = Meeting(*sides).machines[1]
+    (tag,) = machine._tags
+    first = sides[0].entries[sides[0].own][1].header
+    raw = msgspec.msgpack.encode(msgspec.structs.replace(first, seq=(1 << 63) - 1))
+    for count, verdict in ((1, False), (2, True)):
+        machine.receive(Run(tag, (raw,) * count, (b"",) * count, bytes(64), pushed=False))
+        assert (Close("bad-frame") in list(machine.outputs())) is verdict
+
+
 def test_a_peer_that_wants_without_end_loses_its_link() -> None:
     sides = journals(2, 0)
     machine = Reconcile(bytes(32), random_from(1), 0.0)
