@@ -104,6 +104,11 @@ class _Batch:
                     self.runs.append(run)
             return True
 
+    def waiter(self) -> "asyncio.Future[None]":
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(done)
+        return done
+
     @property
     def rooms(self) -> set[bytes]:
         return {run.chains.room for run in self.runs}
@@ -162,21 +167,25 @@ class Commits:
 
         Raises errors.Error if none of it is.
         """
-        if not runs:
-            return
+        if runs:
+            await self.begin(runs)()
+
+    def begin(self, runs: Sequence[Run]) -> "Callable[[], asyncio.Future[None]]":
+        """`add` that is the store's at once; gives whoever asks a future of their own."""
         batch = self._gathering
         if batch is None or not batch.add(runs):
             batch = _Batch(self._talk, self._heard)
             batch.add(runs)
             self._database.post(batch.write, partial(self._settle, batch))
             self._gathering = batch
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        batch.waiting.append(done)
-        await done
+        return batch.waiter
 
     def _settle(
         self, batch: _Batch, committed: Committed | None, failure: BaseException | None
     ) -> None:
+        if self._gathering is batch:
+            # It may have failed before it had begun.
+            self._gathering = None
         if committed is not None:
             try:
                 self._follow(committed)

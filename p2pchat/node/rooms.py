@@ -41,6 +41,7 @@ from p2pchat.node.fold import Fold
 from p2pchat.node.reading import Reading, clock_off_s, message
 from p2pchat.node.recent import Recent
 from p2pchat.node.talk import Talk
+from p2pchat.node.turn import Turn
 from p2pchat.node.words import Words
 from p2pchat.store import amendments, groups, journal, lacking, meta, rooms, search
 from p2pchat.store.database import Connection, Database
@@ -87,7 +88,7 @@ class Rooms:
         self._wall = wall
         self._clock = HybridClock()
         self._rooms: dict[bytes, Chains] = {}
-        self.saving = asyncio.Lock()
+        self.saving = Turn()
         """held while accepted entries go to disk, in order, and what follows from them is done"""
         self.recent = Recent()
         """What we wrote ourselves last."""
@@ -244,12 +245,25 @@ class Rooms:
         """Put what links' machines accepted on disk, up to what this one did."""
         appends = [record for record in records if isinstance(record, Append)]
         rooms = {append.room for append in appends}
-        if self.saving.locked() or self._moved(rooms):
-            # Cancelled or not, it is done, and so is what follows from it.
+        # Cancelled or not, it is done, and so is what follows from it.
+        if not self.saving.free or self._moved(rooms):
             await asyncio.shield(self._save(rooms, appends, source))
         elif any(self._rooms[room].unsaved for room in rooms):
-            # It is the store's before anything is waited for, so that is true here without a task.
-            await self._save(rooms, appends, source)
+            # Without a task: it is the store's before anything is waited for, and the turn ends
+            # when it is on disk, whoever still waits for that.
+            await self.saving.take()
+            try:
+                waiter = self._commits.begin(self._accepted(rooms, appends, source))
+            except BaseException:
+                self.saving.end()
+                raise
+            waiter().add_done_callback(self._saved)
+            await waiter()
+            self._check(appends)
+
+    def _saved(self, done: "asyncio.Future[None]") -> None:
+        done.exception()  # told to whoever waits
+        self.saving.end()
 
     def _moved(self, rooms: Iterable[bytes]) -> list[Group]:
         """Rooms of many where acts have come that nobody has judged."""
@@ -264,30 +278,38 @@ class Rooms:
             await self.flush(rooms, own, source)
             for group in moved:
                 await self.judge(group)
-            for append in own:
-                last = append.entries[-1] if append.entries else None
-                chains = self._rooms[append.room]
-                if last is None or chains.is_cut(last):
-                    continue
-                if chains.seq(last.chain) < last.header.seq:
-                    # Another link took it along, and that commit failed.
-                    raise errors.Error(
-                        "internal", "the journal moved meanwhile", "run the command again"
-                    )
+            self._check(own)
+
+    def _check(self, own: Sequence[Append]) -> None:
+        for append in own:
+            last = append.entries[-1] if append.entries else None
+            chains = self._rooms[append.room]
+            if last is None or chains.is_cut(last):
+                continue
+            if chains.seq(last.chain) < last.header.seq:
+                # Another link took it along, and that commit failed.
+                raise errors.Error(
+                    "internal", "the journal moved meanwhile", "run the command again"
+                )
 
     async def flush(
         self, rooms: set[bytes], own: Sequence[Append] = (), source: object = None
     ) -> None:
         """Commit what was accepted; `saving` is held."""
+        await self._commits.add(self._accepted(rooms, own, source))
+
+    def _accepted(self, rooms: set[bytes], own: Sequence[Append], source: object) -> list[Run]:
+        """What was accepted and is not the store's yet; now it has to be."""
         appends: list[Append] = []
         for room in rooms:
             chains = self._rooms[room]
             appends += [Append(room, entries) for entries in chains.unsaved]
             chains.unsaved.clear()
-        if appends:
-            newest = max(entry.header.time for one in appends for entry in one.entries)
-            self._clock.witness(newest, self._wall())
-            await self.append(appends, source if all(one in own for one in appends) else None)
+        if not appends:
+            return []
+        newest = max(entry.header.time for one in appends for entry in one.entries)
+        self._clock.witness(newest, self._wall())
+        return self._runs(appends, source if all(one in own for one in appends) else None)
 
     async def append(
         self,
@@ -302,9 +324,17 @@ class Rooms:
         `lives`: lifetimes that are known, in seconds; of others `words` learns. `fresh`: written
         here just now. Raises errors.Error; then memory is as the disk is.
         """
-        await self._commits.add(
-            [self._run(one, source, lives, fresh=fresh) for one in appends if one.entries]
-        )
+        await self._commits.add(self._runs(appends, source, lives, fresh=fresh))
+
+    def _runs(
+        self,
+        appends: Sequence[Append],
+        source: object,
+        lives: Mapping[bytes, int] = MappingProxyType({}),
+        *,
+        fresh: bool = False,
+    ) -> list[Run]:
+        return [self._run(one, source, lives, fresh=fresh) for one in appends if one.entries]
 
     def _run(
         self, append: Append, source: object, lives: Mapping[bytes, int], *, fresh: bool
@@ -364,8 +394,8 @@ class Rooms:
             fold.fill(filled)
             return self._read(tx, chains, filled), fold
 
-        read, fold = await self._database.write(write)
-        self._tell(read, [fold])
+        # In its place among what commits tell.
+        await self._database.write(write, lambda filled: self._tell(filled[0], [filled[1]]))
 
     async def keep_fork(self, fact: Forked) -> ForkProof | None:
         """Put the proof of a fork on disk, our half added where it lacks; None if that is gone."""

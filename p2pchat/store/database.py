@@ -6,6 +6,7 @@ no other. (SQLCipher bundles a SQLite newer than the WAL-reset bug of 3.7.0 to 3
 """
 
 import asyncio
+import logging
 import os
 import queue
 import threading
@@ -27,6 +28,7 @@ __all__ = ["SCHEMA_VERSION", "Connection", "Database", "connect", "faults"]
 sqlite.register_adapter(bytes, memoryview)
 sqlite.register_adapter(type(None), lambda none: none)
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 Connection = Any
 """A sqlcipher3 connection (the package ships no types).
@@ -67,14 +69,21 @@ class Database:
         """
         return cls(*await asyncio.to_thread(_prepare, path, key))
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction; on disk when this returns. Cancelled or not, it is done.
+    async def write(
+        self, work: Callable[[Connection], T], then: Callable[[T], None] | None = None
+    ) -> T:
+        """Run `work` in a transaction; on disk when this returns. Cancelled or not, it is done, and
+        `then` called with what it answers, in the order in which things came to the disk.
 
         `work` touches nothing but its connection: when the disk fails under a transaction that
         several share, it is undone and run again alone. What it raises is raised here, and its
         changes undone; a database's error as the errors.Error of `open`, else `internal`.
         """
-        return await self.submit(work)
+        if then is None:
+            return await self.submit(work)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.post(work, partial(_follow, future, then))
+        return await future
 
     def submit(self, work: Callable[[Connection], T]) -> "asyncio.Future[T]":
         """`write` that is queued at once, before anybody waits: to shield it needs no task."""
@@ -135,6 +144,8 @@ class _Job:
             self.fail(error)
         except BaseException as error:  # noqa: BLE001  (the thread serves others; handed to whoever asked)
             connection.memory.clear()
+            if isinstance(error, StopIteration):  # which a future would not take
+                error = _caused(RuntimeError("StopIteration left a transaction"), error)
             self.outcome = (None, error)
 
     def fail(self, error: sqlite.Error) -> None:
@@ -145,11 +156,23 @@ class _Job:
         self._settle(*self.outcome)
 
 
+def _follow(
+    future: "asyncio.Future[Any]",
+    then: Callable[[Any], None],
+    value: Any,
+    error: BaseException | None,
+) -> None:
+    if error is None:
+        try:
+            then(value)
+        except BaseException as raised:  # noqa: BLE001  (handed to whoever waits)
+            error = raised
+    _resolve(future, value, error)
+
+
 def _resolve(future: "asyncio.Future[Any]", value: Any, error: BaseException | None) -> None:
     if future.done():
         return
-    if isinstance(error, StopIteration):  # which a future would not take
-        error = _caused(RuntimeError("StopIteration left a transaction"), error)
     if error is not None:
         future.set_exception(error)
     else:
@@ -161,7 +184,10 @@ def _hand_over(batch: list[_Job]) -> None:
 
     def deliver() -> None:
         for job in batch:
-            job.deliver()
+            try:
+                job.deliver()
+            except Exception:  # noqa: BLE001  (ours; those behind it are not to suffer for it)
+                _log.exception("an outcome that could not be handed over")
 
     # RuntimeError: the loop is gone, and with it whoever waited. All jobs are of one loop.
     with suppress(RuntimeError):

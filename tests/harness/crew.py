@@ -342,7 +342,7 @@ class Crew:
                 and len({group.digest() for group in groups}) == 1
                 # What is accepted counts in the digest; it has to be on disk too.
                 and not any(group.unsaved for group in groups)
-                and not any(sailor.parts.rooms.saving.locked() for sailor in sailors)
+                and all(sailor.parts.rooms.saving.free for sailor in sailors)
             )
 
         try:

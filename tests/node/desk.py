@@ -115,8 +115,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(path: Path, identity: Identity, other: Identity) -> AsyncIterator[Desk]:
-    database = await Database.open(path, os.urandom(32))
+async def open_desk(
+    path: Path, identity: Identity, other: Identity, *, key: bytes | None = None
+) -> AsyncIterator[Desk]:
+    database = await Database.open(path, key or os.urandom(32))
     try:
         yield await Desk(database, identity, other).open()
     finally:

@@ -11,6 +11,7 @@ from p2pchat import errors
 from p2pchat.core.entry import Entry
 from p2pchat.core.identity import Identity
 from p2pchat.node.commits import Run
+from p2pchat.store import database as module
 from p2pchat.store import journal
 from p2pchat.store.database import Connection, Database
 from tests.node.desk import Desk, open_desk
@@ -113,6 +114,27 @@ async def test_a_closed_store_is_an_error(tmp_path: Path, ann: Identity, bob: Id
         for _ in range(2):
             with pytest.raises(errors.Error, match="closed"):
                 await asyncio.wait_for(desk.say("second"), 5)
+
+
+async def test_a_transaction_that_could_not_begin_holds_up_none_behind_it(
+    tmp_path: Path, ann: Identity, bob: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BUSY_S", 0.1)
+    path, key = tmp_path / "ann", bytes(range(32))
+    async with open_desk(path, ann, bob, key=key) as desk:
+        await desk.say("first")
+        other = module.connect(path, key)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(errors.Busy):
+            await desk.say("second")
+        other.execute("ROLLBACK")
+        other.close()
+        async with asyncio.timeout(5):
+            # What memory was to forget could not be read anew either.
+            with pytest.raises(errors.Error, match="moved meanwhile"):
+                await desk.say("third")
+            await desk.say("fourth")
+        assert await desk.texts() == ["first", "fourth"]
 
 
 async def test_runs_that_do_not_follow_each_other_stay_apart(

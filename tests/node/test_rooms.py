@@ -1,5 +1,7 @@
 """Rooms in step with the store: what is written, what comes in, what fails."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from p2pchat import errors, events
 from p2pchat.core.bounds import TEXT_BYTES_MAX
 from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE
+from p2pchat.core.facts import Append
 from p2pchat.core.identity import Identity
 from p2pchat.store.database import Database
 from tests.node.desk import open_desk
@@ -89,6 +92,34 @@ async def test_an_entry_whose_key_comes_later_is_shown_when_it_does(
         assert sorted(restored.told) == ["after", "before"]
         assert await restored.texts() == ["before", "after"]
         assert await restored.texts("after") == ["after"]
+
+
+async def test_a_link_that_has_gone_leaves_its_commit_to_be_waited_for(
+    tmp_path: Path, ann: Identity, bob: Identity
+) -> None:
+    async with (
+        open_desk(tmp_path / "ann", ann, bob) as near,
+        open_desk(tmp_path / "bob", bob, ann) as far,
+    ):
+        await near.say("hello")
+        busy = threading.Event()
+        held = far.database.submit(lambda _: busy.wait(10))
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(far.take(near.committed[0]))
+            await asyncio.sleep(0)
+            first.cancel()
+            await asyncio.sleep(0)
+            # As before a `have` of another link: it says what is on disk.
+            other = tasks.create_task(far.rooms.commit([Append(far.room, ())], None))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert first.cancelled()
+            assert not other.done()
+            assert not far.rooms.saving.free
+            busy.set()
+        await held
+        assert far.told == ["hello"] == await far.texts()
+        assert far.rooms.saving.free
 
 
 async def test_a_failed_commit_shows_nothing_and_leaves_the_room_as_it_is_on_disk(

@@ -151,6 +151,35 @@ async def test_whatever_work_raises_reaches_its_caller(database: Database) -> No
     await database.write(putting("after"))
 
 
+async def test_what_follows_is_done_in_order_and_one_that_fails_holds_up_no_other(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    order: list[str] = []
+    free = threading.Event()
+    held = database.submit(lambda _: free.wait(10))
+
+    def fail(value: object, error: BaseException | None) -> None:
+        raise KeyError
+
+    async def write(name: str) -> None:
+        await database.write(putting(name), lambda _: order.append(name))
+
+    async with asyncio.TaskGroup() as tasks:
+        gone = tasks.create_task(write("one"))
+        await asyncio.sleep(0)
+        database.post(putting("two"), fail)
+        database.post(putting("three"), lambda value, error: order.append("three"))
+        tasks.create_task(write("four"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        free.set()
+    await held
+    assert order == ["one", "three", "four"]
+    assert "could not be handed over" in caplog.text
+    with pytest.raises(ZeroDivisionError):
+        await database.write(putting("five"), lambda _: 1 // 0)
+
+
 async def test_a_write_whose_caller_is_cancelled_is_done_all_the_same(database: Database) -> None:
     async with Gate(database) as gate, asyncio.TaskGroup() as tasks:
         task = tasks.create_task(database.write(putting("kept")))
