@@ -161,6 +161,7 @@ class Commits:
         self._follow = follow
         self._load = load
         self._gathering: _Batch | None = None
+        self._under_way: set[_Batch] = set()
 
     async def add(self, runs: Sequence[Run]) -> None:
         """On disk, and what follows is done, when this returns; cancelled or not, it will be.
@@ -178,11 +179,22 @@ class Commits:
             batch.add(runs)
             self._database.post(batch.write, partial(self._settle, batch))
             self._gathering = batch
+            self._under_way.add(batch)
         return batch.waiter
+
+    async def finished(self) -> None:
+        """Until what is under way is on disk, or has failed.
+
+        Who begins to listen while a transaction runs may not be told of it, since it had looked for
+        listeners before: then it is in what is read after this.
+        """
+        waiters = [batch.waiter() for batch in self._under_way]
+        await asyncio.gather(*waiters, return_exceptions=True)
 
     def _settle(
         self, batch: _Batch, committed: Committed | None, failure: BaseException | None
     ) -> None:
+        self._under_way.discard(batch)
         if self._gathering is batch:
             # It may have failed before it had begun.
             self._gathering = None

@@ -523,6 +523,8 @@ class Rooms:
                 )
             return self._read(tx, chains, found)
 
+        # So that whoever listens before it asks misses nothing in between.
+        await self._commits.finished()
         if words is not None:
             await self.words.complete()
         return self._events(await self._database.read(read))

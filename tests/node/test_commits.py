@@ -137,6 +137,33 @@ async def test_a_transaction_that_could_not_begin_holds_up_none_behind_it(
         assert await desk.texts() == ["first", "fourth"]
 
 
+async def test_who_begins_to_listen_while_a_message_is_written_misses_it_not(
+    tmp_path: Path, ann: Identity, bob: Identity
+) -> None:
+    async with open_desk(tmp_path / "ann", ann, bob) as desk:
+        await desk.say("first")
+        asked, go_on = Event(), Event()
+        listening = False
+
+        def heard() -> bool:
+            """In the store's thread: nobody listens yet, and what comes then is too late."""
+            answer = listening
+            asked.set()
+            assert go_on.wait(10)
+            return answer
+
+        desk.rooms.heard = heard
+        desk.shown.clear()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(desk.say("second"))
+            await asyncio.to_thread(asked.wait, 10)
+            listening = True
+            reading = tasks.create_task(desk.texts())
+            await asyncio.sleep(0.05)
+            go_on.set()
+        assert (reading.result(), desk.told) == (["first", "second"], [])
+
+
 async def test_runs_that_do_not_follow_each_other_stay_apart(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
