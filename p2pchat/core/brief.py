@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from p2pchat.core.bounds import BODY_BYTES_MAX, RUN_FULL_BYTES_MAX
+from p2pchat.core.bounds import RUN_FULL_BYTES_MAX
 from p2pchat.core.entry import Entry, Header, body_hash, entry_id, header_holds, parse_header
 
 __all__ = ["Brief", "in_brief", "in_full"]
@@ -76,7 +76,7 @@ def in_full(
 def _following(
     before: Header | None, prev: bytes, brief: Brief, body: bytes | None
 ) -> Header | None:
-    if before is None or body is None or len(body) > BODY_BYTES_MAX:
+    if before is None or body is None:
         return None
     header = Header(
         before.version,

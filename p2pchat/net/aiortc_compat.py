@@ -43,6 +43,7 @@ __all__ = [
     "exporter",
     "fingerprints",
     "guard",
+    "hasten",
     "host_addresses",
     "install",
     "interfaces",
@@ -203,9 +204,6 @@ def guard(pc: RTCPeerConnection, streams: Sequence[int], abuse: Callable[[str], 
         wanted = sctp._srtt + 4 * sctp._rttvar
         sctp._rto = max(RTO_MIN_S, min(wanted, max(RTO_MAX_S, 2 * sctp._srtt)))
 
-    _acknowledge_late(sctp)
-    _send_at_once(sctp)
-    _receive_at_once(sctp.transport)
     _end_like_others(sctp.transport)
     sctp._handle_data = guarded_data
     sctp._receive_data_chunk = guarded_chunk
@@ -213,6 +211,32 @@ def guard(pc: RTCPeerConnection, streams: Sequence[int], abuse: Callable[[str], 
     sctp._receive_forward_tsn_chunk = no_forward
     sctp._data_channel_receive = guarded_message
     sctp._update_rto = capped_rto
+
+
+def _end_like_others(dtls: Any) -> None:
+    """Let what OpenSSL raises at a write be a lost connection, as every caller expects.
+
+    Who asks for another handshake and then says nothing makes every write fail (RFC 6347 4.2.8):
+    aiortc raises that as it is, and its own way to the end of the connection would fail of it.
+    """
+    send_data = dtls._send_data
+
+    async def send(data: bytes) -> None:
+        try:
+            await send_data(data)
+        except _SSL_ERROR as error:
+            raise ConnectionError("the DTLS connection takes no more") from error
+
+    dtls._send_data = send
+
+
+def hasten(pc: RTCPeerConnection) -> None:
+    """Have done at once what aiortc and aioice leave to tasks, and acknowledged together what comes
+    together."""
+    sctp: Any = pc.sctp
+    _acknowledge_late(sctp)
+    _send_at_once(sctp)
+    _receive_at_once(sctp.transport)
 
 
 def _acknowledge_late(sctp: Any) -> None:
@@ -271,23 +295,6 @@ def _send_at_once(sctp: Any) -> None:
         _at_once(sctp._data_channel_flush())
 
     sctp._data_channel_send = send
-
-
-def _end_like_others(dtls: Any) -> None:
-    """Let what OpenSSL raises at a write be a lost connection, as every caller expects.
-
-    Who asks for another handshake and then says nothing makes every write fail (RFC 6347 4.2.8):
-    aiortc raises that as it is, and its own way to the end of the connection would fail of it.
-    """
-    send_data = dtls._send_data
-
-    async def send(data: bytes) -> None:
-        try:
-            await send_data(data)
-        except _SSL_ERROR as error:
-            raise ConnectionError("the DTLS connection takes no more") from error
-
-    dtls._send_data = send
 
 
 def _receive_at_once(dtls: Any) -> None:

@@ -76,6 +76,7 @@ class Transport:
         self.live = Channel(self._channel("live", LIVE), self._abuse, cut=False)
         self.bulk = Channel(self._channel("bulk", BULK), self._abuse, cut=True)
         aiortc_compat.guard(self._pc, (LIVE, BULK), self._abuse)
+        aiortc_compat.hasten(self._pc)
         aiortc_compat.prefer_direct(self._pc)
         self._pc.on("connectionstatechange", self._on_state)
 
