@@ -326,7 +326,7 @@ class Crew:
         return all(one.level for one in progress)
 
     async def settle(self, *names: str) -> None:
-        """Until these agree on the members, and on every entry of the room."""
+        """Until these agree on the members, on every entry of the room and on what is contested."""
         sailors: Sequence[Sailor] = [self[name] for name in names or self.all]
 
         def agreed() -> bool:
@@ -340,6 +340,8 @@ class Crew:
                 len(groups) == len(sailors)
                 and len({frozenset(group.members) for group in groups}) == 1
                 and len({group.digest() for group in groups}) == 1
+                # Acts that stand in no chain that counts are told of apart from the entries.
+                and len({frozenset(group.membership.acts()) for group in groups}) == 1
                 # What is accepted counts in the digest; it has to be on disk too.
                 and not any(group.unsaved for group in groups)
                 and all(sailor.parts.rooms.saving.free for sailor in sailors)
