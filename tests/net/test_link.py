@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -219,41 +220,35 @@ async def test_frames_that_nobody_reads_end_the_link_with_memory_bounded(
         assert not far._frames
 
 
-async def test_live_messages_pass_a_full_bulk_channel_within_100_ms(join: Join) -> None:
-    # The best of three: what else this machine does is no property of ours.
-    medians = []
-    while not medians or (min(medians) >= 0.1 and len(medians) < 3):
-        async with join() as (near, far):
-            medians.append(await _median_behind_bulk(near, far))
-    assert min(medians) < 0.1
-
-
-async def _median_behind_bulk(near: Link, far: Link) -> float:
+async def test_live_messages_pass_all_but_a_frame_of_a_full_bulk_channel(join: Join) -> None:
+    """Counted in bytes, since how long these take is the machine's."""
+    passed: list[int] = []
     delays: list[float] = []
     carried = 0
 
-    async def read() -> None:
-        nonlocal carried
-        while len(delays) < 20:
-            frame = await far.receive()
-            carried += len(frame)
-            if frame[:1] == b"L":
-                delays.append(time.perf_counter() - float(frame[1:]))
+    async with join() as (near, far), asyncio.TaskGroup() as tasks:
 
-    started = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
+        async def read() -> None:
+            nonlocal carried
+            while len(passed) < 20:
+                frame = await far.receive()
+                if frame[:1] == b"L":
+                    began, before = frame[1:].split()
+                    delays.append(time.perf_counter() - float(began))
+                    passed.append(carried - int(before))
+                else:
+                    carried += len(frame)
+
         filling = tasks.create_task(_fill(near))
         reading = tasks.create_task(read())
         while not reading.done():
             await asyncio.wait([reading], timeout=0.04)
-            await near.send(b"L" + str(time.perf_counter()).encode())
+            await near.send(b"L%f %d" % (time.perf_counter(), carried))
         filling.cancel()
-    rate = carried / (time.perf_counter() - started) / 1e6
-    delays.sort()
-    print(f"\nlive behind bulk: p50 {delays[10] * 1e3:.1f} ms, max {delays[-1] * 1e3:.1f} ms")
-    print(f"bulk meanwhile {rate:.1f} MB/s")
+    print(f"\nlive behind bulk: p50 {statistics.median(delays) * 1e3:.1f} ms")
     assert carried > FRAME_MAX
-    return delays[10]
+    # One on its way, whose end may come first.
+    assert statistics.median(passed) <= FRAME_MAX
 
 
 @pytest.mark.parametrize("percent", [5, 20])
