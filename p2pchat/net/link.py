@@ -91,9 +91,9 @@ class Link:
             await self._wake.wait()
         return self._take()
 
-    def waiting(self, most: int = 64) -> list[bytes]:
-        """Frames that are there already, without waiting."""
-        return [self._take() for _ in range(min(most, len(self._frames)))]
+    def receive_nowait(self) -> bytes | None:
+        """The next frame, if it is there already."""
+        return self._take() if self._frames else None
 
     async def run(self) -> None:
         """Heartbeat and watch, until the link has ended."""

@@ -69,6 +69,8 @@ _DELAYS_S = {"dht": 60.0}
 """What an answer takes to get there, by carrier; others are at once."""
 _HALF_OPEN_MAX = 64
 """Links between answer and proof; each costs a socket and a DTLS context."""
+_TURN_S = 0.025
+"""How long frames of one peer are taken in before others have their turn, but for the last one."""
 _CUES_MAX = 1_024
 """What waits for a link that is stuck: people make few, and it is dead after ten seconds."""
 
@@ -276,10 +278,11 @@ class Session:
             _log.debug("link closed while writing")
 
     async def _read(self) -> str:
+        loop = asyncio.get_running_loop()
         while True:
-            frames = [await self._link.receive(), *self._link.waiting()]
-            due = self.reconcile.next_timer()
-            for data in frames:
+            data: bytes | None = await self._link.receive()
+            due, until = self.reconcile.next_timer(), loop.time() + _TURN_S
+            while data is not None:
                 try:
                     frame = decode_frame(data)
                 except BadFrame as bad:
@@ -304,7 +307,11 @@ class Session:
                         pass
                     case _:
                         self.reconcile.receive(frame)
+                data = self._link.receive_nowait() if loop.time() < until else None
             await self._runner.flush()
+            if loop.time() >= until:
+                # Nothing above has to wait, and others are served too.
+                await asyncio.sleep(0)
             if self.reconcile.next_timer() != due:
                 self._runner.wake()
 

@@ -56,9 +56,8 @@ class Pipe:
             raise LinkClosed("bye")
         return frame
 
-    def waiting(self, most: int = 64) -> list[bytes]:
-        del most
-        return []
+    def receive_nowait(self) -> bytes | None:
+        return None
 
     async def close(self, reason: str) -> None:
         del reason
