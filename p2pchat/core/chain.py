@@ -138,6 +138,8 @@ class Chains:
         """forked chains, each with its proof once both halves are there"""
         self.unsaved: list[tuple[Entry, ...]] = []
         """runs accepted and not handed to the store yet, in order, whatever link they came by"""
+        self.reloads = 0
+        """grows when a commit fails, and when all is as on disk again: what was said is void"""
         self.asks: dict[bytes, Ask] = {}
         """chain -> the one ask that stands for it: all links of the room see it"""
         self._covered: dict[bytes, bytes] = {}

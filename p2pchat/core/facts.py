@@ -21,6 +21,8 @@ class Append:
 
     room: bytes
     entries: tuple[Entry, ...]
+    reloads: int | None = None
+    """`Chains.reloads` when this was said of them"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -345,7 +345,7 @@ class Reconcile:
         match result:
             case Accepted(entries, beyond):
                 chain, seq = entries[0].chain, entries[-1].header.seq
-                self._outputs.append(Persist(Append(chains.room, entries)))
+                self._outputs.append(Persist(Append(chains.room, entries, chains.reloads)))
                 standing = chains.asks.get(chain)
                 if standing is not None:
                     standing.quiet_since = None
@@ -514,7 +514,8 @@ class Reconcile:
 
     def _send(self, side: Side, frame: RoomFrame) -> None:
         if not isinstance(frame, Want):
-            self._outputs.append(Persist(Append(side.chains.room, ())))
+            chains = side.chains
+            self._outputs.append(Persist(Append(chains.room, (), chains.reloads)))
         self._outputs.append(Send(encode(frame)))
 
     def _want(self, side: Side, want: Want | None) -> None:

@@ -162,6 +162,8 @@ class Commits:
         self._load = load
         self._gathering: _Batch | None = None
         self._under_way: set[_Batch] = set()
+        self._adrift: dict[bytes, Chains] = {}
+        """rooms of which memory has what the disk has not, until they are read anew"""
 
     async def add(self, runs: Sequence[Run]) -> None:
         """On disk, and what follows is done, when this returns; cancelled or not, it will be.
@@ -173,6 +175,8 @@ class Commits:
 
     def begin(self, runs: Sequence[Run]) -> "Callable[[], asyncio.Future[None]]":
         """`add` that is the store's at once; gives whoever asks a future of their own."""
+        if any(run.chains.room in self._adrift for run in runs):
+            raise journal.moved()
         batch = self._gathering
         if batch is None or not batch.add(runs):
             batch = _Batch(self._talk, self._heard)
@@ -188,8 +192,18 @@ class Commits:
         Who begins to listen while a transaction runs may not be told of it, since it had looked for
         listeners before: then it is in what is read after this.
         """
-        waiters = [batch.waiter() for batch in self._under_way]
-        await asyncio.gather(*waiters, return_exceptions=True)
+        if self._under_way:
+            waiters = [batch.waiter() for batch in self._under_way]
+            await asyncio.gather(*waiters, return_exceptions=True)
+
+    async def level(self) -> None:
+        """Until memory is as the disk is, where a commit has failed.
+
+        Raises errors.Error where that cannot be read.
+        """
+        if self._adrift:
+            anew = partial(self._read_anew, rooms=list(self._adrift))
+            await self._database.write(anew, then=self._restore)
 
     def _settle(
         self, batch: _Batch, committed: Committed | None, failure: BaseException | None
@@ -209,6 +223,9 @@ class Commits:
 
     def _reload(self, batch: _Batch, failure: BaseException) -> bool:
         """Read anew what memory has and the disk has not; whether the database still does that."""
+        for run in batch.runs:
+            self._adrift[run.chains.room] = run.chains
+            run.chains.reloads += 1
         # By the writer, behind what is queued: a reader would not see that yet.
         load = partial(self._read_anew, rooms=batch.rooms)
         try:
@@ -227,12 +244,17 @@ class Commits:
         anew: dict[bytes, Chains] | None,
         error: BaseException | None,
     ) -> None:
-        del error  # the first one is told
-        if anew is not None:
-            for run in batch.runs:
-                # In its place: links hold the same Chains, and must not tell of what is on no disk.
-                vars(run.chains).update(vars(anew[run.chains.room]))
+        del error  # the first one is told, and `level` tries again
+        self._restore(anew or {})
         _end(batch.waiting, failure)
+
+    def _restore(self, anew: Mapping[bytes, Chains]) -> None:
+        for room, loaded in anew.items():
+            chains = self._adrift.pop(room, None)
+            if chains is not None:
+                loaded.reloads = chains.reloads + 1
+                # In its place: links hold the same Chains, and must not tell of what is on no disk.
+                vars(chains).update(vars(loaded))
 
 
 def _end(waiting: "Iterable[asyncio.Future[None]]", failure: BaseException | None) -> None:

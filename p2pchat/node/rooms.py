@@ -193,6 +193,7 @@ class Rooms:
 
         `peers`: certificates of the other members, for a first epoch.
         """
+        await self._commits.level()
         chains = self._rooms[room]
         if isinstance(chains, Group):
             await self.begin_anew(chains)
@@ -244,10 +245,13 @@ class Rooms:
     async def commit(self, records: Sequence[object], source: object) -> None:
         """Put what links' machines accepted on disk, up to what this one did."""
         appends = [record for record in records if isinstance(record, Append)]
-        rooms = {append.room for append in appends}
+        rooms = {append.room for append in appends if append.room in self._rooms}
+        await self._commits.level()
         # Cancelled or not, it is done, and so is what follows from it.
         if not self.saving.free or self._moved(rooms):
             await asyncio.shield(self._save(rooms, appends, source))
+            # What is written here takes no turn.
+            await self._commits.finished()
         elif any(self._rooms[room].unsaved for room in rooms):
             # Without a task: it is the store's before anything is waited for, and the turn ends
             # when it is on disk, whoever still waits for that.
@@ -259,7 +263,9 @@ class Rooms:
                 raise
             waiter().add_done_callback(self._saved)
             await waiter()
-            self._check(appends)
+        else:
+            await self._commits.finished()
+        self._check(appends)
 
     def _saved(self, done: "asyncio.Future[None]") -> None:
         done.exception()  # told to whoever waits
@@ -278,19 +284,21 @@ class Rooms:
             await self.flush(rooms, own, source)
             for group in moved:
                 await self.judge(group)
-            self._check(own)
 
     def _check(self, own: Sequence[Append]) -> None:
         for append in own:
+            chains = self._rooms.get(append.room)
+            if chains is None:
+                continue  # forgotten meanwhile
+            if append.reloads not in (None, chains.reloads):
+                # A commit failed, of whosever entries: what was to be said of heads is not true.
+                raise journal.moved()
             last = append.entries[-1] if append.entries else None
-            chains = self._rooms[append.room]
             if last is None or chains.is_cut(last):
                 continue
             if chains.seq(last.chain) < last.header.seq:
                 # Another link took it along, and that commit failed.
-                raise errors.Error(
-                    "internal", "the journal moved meanwhile", "run the command again"
-                )
+                raise journal.moved()
 
     async def flush(
         self, rooms: set[bytes], own: Sequence[Append] = (), source: object = None

@@ -27,6 +27,7 @@ __all__ = [
     "insert",
     "keep_fork",
     "messages_between",
+    "moved",
     "newest_time",
     "numbered",
     "numbers",
@@ -82,6 +83,11 @@ def insert(tx: Connection, entries: Sequence[Entry], *, fresh: bool = False) -> 
     return [node.id for node in moved]
 
 
+def moved() -> Error:
+    """What was made in memory does not continue what is on disk: a commit before it failed."""
+    return Error("internal", "the journal moved meanwhile", "run the command again")
+
+
 def append(
     tx: Connection, entries: Sequence[Entry], placed: Mapping[bytes, Node] | None = None
 ) -> None:
@@ -99,7 +105,7 @@ def append(
     if continued is not None:
         (number,) = continued
     elif first.header.seq > 0 or _number(tx, first.chain) is not None:
-        raise Error("internal", "the journal moved meanwhile", "run the command again")
+        raise moved()
     else:
         number = tx.execute(
             "INSERT INTO chains (chain, room, device, head_seq, head_id, head_time)"

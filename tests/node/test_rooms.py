@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,6 +122,47 @@ async def test_a_link_that_has_gone_leaves_its_commit_to_be_waited_for(
         await held
         assert far.told == ["hello"] == await far.texts()
         assert far.rooms.saving.free
+
+
+@pytest.mark.parametrize("written", ["here", "elsewhere"])
+async def test_nothing_is_said_of_entries_on_their_way_to_a_disk_that_then_fails(
+    tmp_path: Path, ann: Identity, bob: Identity, written: str
+) -> None:
+    async with (
+        open_desk(tmp_path / "ann", ann, bob) as near,
+        open_desk(tmp_path / "bob", bob, ann) as far,
+    ):
+        await near.say("hello")
+        await far.take(near.committed[0])
+        await near.say("x" * TEXT_BYTES_MAX)
+        chains = far.rooms.get(far.room)
+        assert chains is not None
+        await _fill(far.database)
+        digest = chains.digest()
+        busy = threading.Event()
+        held = far.database.submit(lambda _: busy.wait(10))
+        long = "x" * TEXT_BYTES_MAX
+        coming = far.say(long) if written == "here" else far.take(near.committed[1])
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(_failing(coming))
+            await asyncio.sleep(0)
+            assert chains.digest() != digest
+            # As before a summary on another link, which names the digest that is now.
+            other = tasks.create_task(
+                _failing(far.rooms.commit([Append(far.room, (), chains.reloads)], None))
+            )
+            await asyncio.sleep(0)
+            busy.set()
+        await held
+        assert first.result() == "disk-full"
+        assert other.result() == "internal"
+        assert chains.digest() == digest
+
+
+async def _failing(work: Coroutine[Any, Any, object]) -> str:
+    with pytest.raises(errors.Error) as caught:
+        await work
+    return caught.value.code
 
 
 async def test_a_failed_commit_shows_nothing_and_leaves_the_room_as_it_is_on_disk(
