@@ -30,7 +30,7 @@ from p2pchat.core.entry import (
 from p2pchat.core.identity import Certificate, Identity, signed_by
 from p2pchat.core.membership import Limit, Membership, Placed
 
-__all__ = ["EPOCH_AGE_MS", "Group"]
+__all__ = ["EPOCH_AGE_MS", "Group", "certificate_of"]
 
 EPOCH_AGE_MS = 7 * 86_400_000
 """After this an admin who writes makes a new key: a stolen one shall not open all to come."""
@@ -195,7 +195,7 @@ class Group(Chains):
             if entry.header.seq == 0 and not _begins(entry):
                 return Verdict.BAD
             if entry.header.kind in (DEVICE, CREATE):
-                certificate = _certificate(entry)
+                certificate = certificate_of(entry)
                 if certificate is None or certificate.device != first.header.device:
                     return Verdict.BAD
                 certificates.append(certificate)
@@ -461,7 +461,8 @@ def _begins(entry: Entry) -> bool:
     return entry.header.kind == DEVICE and len(entry.header.after) == 1
 
 
-def _certificate(entry: Entry) -> Certificate | None:
+def certificate_of(entry: Entry) -> Certificate | None:
+    """What a DEVICE or CREATE says of its author's device, if it holds."""
     body = decode_body(entry.header.kind, entry.body or b"")
     certificate = body.certificate if isinstance(body, Create) else body
     if not isinstance(certificate, Certificate) or not certificate.holds():

@@ -144,6 +144,11 @@ class Membership:
             isinstance(placed.act, Remove) for placed in self._ends(person)
         )
 
+    def is_lost(self, person: bytes) -> bool:
+        """Whether no act says how `person`, who is no member, went: then acts are missing."""
+        judged = self._judge()
+        return person not in self.members and not judged.about.get(person, 0) & judged.ends
+
     def was_let_in(self, person: bytes) -> int:
         """How many acts have let somebody in, undone since or not."""
         return self._judge().was_let_in(person)

@@ -62,12 +62,27 @@ class Mesh:
         self._identity = identity
         self.hosts: dict[bytes, set[bytes]] = {}
         """room -> people who let us in, while we do not have its members yet"""
+        self._asked: dict[bytes, set[bytes]] = {}
+        """room -> whom we ask for acts that a repair has lost, as long as that link stands"""
 
     def shares(self, chains: Chains, person: bytes) -> bool:
         """Whether links to `person` share this room."""
-        return person in chains.members or person in self.hosts.get(chains.room, ())
+        if person in chains.members or person in self.hosts.get(chains.room, ()):
+            return True
+        if not isinstance(chains, Group) or person not in self._asked.get(chains.room, ()):
+            return False
+        return chains.membership.is_lost(person)
 
     def rooms_with(self, person: bytes) -> list[Chains]:
+        """What a link to `person` that begins now shares."""
+        for group in self.groups():
+            # Any contact may have them, but who is known to have gone. Who was never in the room
+            # learns nothing: its tag on a link tells nothing to whom does not know its id.
+            lost = group.membership.is_lost(self._identity().person)
+            if lost and not self.hosts.get(group.room):
+                self._asked.setdefault(group.room, set()).add(person)
+            else:
+                self._asked.get(group.room, set()).discard(person)
         return [chains for chains in self._rooms.all() if self.shares(chains, person)]
 
     def groups(self) -> list[Group]:
@@ -119,6 +134,9 @@ class Mesh:
             session.part(group)
             acts = await self._groups.removals_of(group, session.peer)
             session.contest(group.room, acts + await self._groups.withheld_acts(group))
+        elif session.reconcile.shows(group.room):
+            # It might have brought back what was missing.
+            session.part(group)
 
     async def contested(self, session: "Session", fact: Contests) -> None:
         """Judge what a peer shows; where it removes somebody, show what that one did meanwhile."""

@@ -1,22 +1,26 @@
 """What is wrong with a journal, and a new one of all that is whole in it.
 
-Every chain is checked as if a peer had sent it: ids, links, bodies, signatures. What is damaged,
-and what follows it in its chain, is left behind; peers that have it bring it back.
+Every chain is checked as if a peer had sent it: ids, links, bodies, signatures; not whether its
+author might write there, which was judged when it came, and will be again of what is left. What is
+damaged, and what follows it in its chain, is left behind; peers that have it bring it back.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from p2pchat.core.acts import CREATE
 from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX
-from p2pchat.core.chain import Accepted, Chains
-from p2pchat.core.entry import Entry, signature_holds
+from p2pchat.core.chain import Accepted, Chains, Verdict
+from p2pchat.core.entry import DEVICE, Entry, body_fits, entry_id, signature_holds
+from p2pchat.core.group import certificate_of
+from p2pchat.core.identity import Certificate
 from p2pchat.errors import Error
-from p2pchat.store import journal, meta, rooms, search, snapshot
+from p2pchat.store import journal, meta, rooms, search, snapshot, withheld
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.journal import HeadRow
 from p2pchat.store.profile import Profile
@@ -24,18 +28,10 @@ from p2pchat.store.profile import Profile
 __all__ = ["Damage", "Rebuilt", "find_damage", "rebuild"]
 
 _TABLES = (
-    "meta",
-    "contacts",
-    "trust",
-    "invites",
-    "shares",
-    "rooms",
-    "members",
-    "epochs",
-    "forks",
-    "dropped",
-    "receipts",
-)
+    "meta", "contacts", "trust", "invites", "pursuits", "shares", "rooms", "members", "epochs",
+    "forks", "withheld", "arrivals", "joins", "invite_rooms", "dropped", "lacking", "receipts",
+)  # fmt: skip
+"""What is copied as far as it can be read; all else follows from entries, and is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +56,47 @@ class Rebuilt:
     old: Path
 
 
+class _Stored(Chains):
+    """Chains of a room of any kind, whoever belongs to it."""
+
+    def _vet(self, chain: bytes, entries: Sequence[Entry]) -> Accepted | Verdict:
+        del chain
+        for entry in entries:
+            if entry.header.kind in (DEVICE, CREATE):
+                certificate = certificate_of(entry)
+                if certificate is None or certificate.device != entry.header.device:
+                    return Verdict.BAD
+                self.certify(certificate)
+        known = entries[0].header.device in self.certificates
+        return Accepted(tuple(entries)) if known else Verdict.BAD
+
+
 async def find_damage(database: Database) -> Damage:
     """Read all of it. Raises errors.Error `home-damaged` where not even the rooms can be read."""
     pages = await database.read(snapshot.damage)
     broken, checked = [], 0
-    async for room, head, entries in _whole(database):
+    async for chains, head, entries in _whole(database):
         checked += len(entries)
-        if not entries and head.seq >= 0:
-            broken.append((room, head.seq + 1))
+        if not entries:
+            broken.append((chains.room, _rest(chains, head)))
     return Damage(pages, broken, checked)
 
 
-async def _whole(database: Database) -> AsyncIterator[tuple[bytes, HeadRow, tuple[Entry, ...]]]:
-    """All runs that hold; a chain that breaks off ends with an empty one, its head at the rest."""
+async def _whole(database: Database) -> AsyncIterator[tuple[Chains, HeadRow, tuple[Entry, ...]]]:
+    """All runs that hold, and what they continue; where a chain breaks off, an empty one."""
     for row in await database.read(rooms.all_rooms):
-        members = await database.read(partial(rooms.members, room=row.room))
-        chains = Chains(row.room, frozenset(members))
+        chains = _Stored(row.room, frozenset())
         for head in await database.read(partial(journal.heads, room=row.room)):
-            while (reached := chains.seq(head.chain)) < head.seq:
+            while chains.seq(head.chain) < head.seq:
                 entries = await _next(database, chains, head)
+                yield chains, head, entries
                 if not entries:
-                    lost = HeadRow(
-                        head.chain, head.seq - reached - 1, b"", head.device, 0, head.forked
-                    )
-                    yield row.room, lost, ()
                     break
-                yield row.room, head, entries
+
+
+def _rest(chains: Chains, head: HeadRow) -> int:
+    """How many entries are missing where a chain breaks off."""
+    return head.seq - chains.seq(head.chain)
 
 
 async def _next(database: Database, chains: Chains, head: HeadRow) -> tuple[Entry, ...]:
@@ -149,12 +160,15 @@ async def rebuild(profile: Profile, key: bytes) -> Rebuilt:
                 "the identity itself cannot be read",
                 "restore the profile from an archive: p2pchat --home NEW import FILE",
             )
-        async for _, head, entries in _whole(source):
+        async for chains, head, entries in _whole(source):
             if entries:
                 await target.write(partial(journal.insert, entries=entries))
                 kept += len(entries)
             else:
-                lost += head.seq + 1
+                lost += _rest(chains, head)
+                acts = await _acts_beyond(source, chains, head)
+                await target.write(partial(_withhold, acts=acts))
+        await target.write(_mark_forks)
         await target.write(search.clear)
         await target.write(partial(meta.put, name="talk", value=b"0"))
     finally:
@@ -163,6 +177,43 @@ async def rebuild(profile: Profile, key: bytes) -> Rebuilt:
     await asyncio.to_thread(snapshot.renew, copy, key)
     await asyncio.to_thread(_swap, path, copy, old)
     return Rebuilt(kept, lost, old)
+
+
+async def _acts_beyond(
+    database: Database, chains: Chains, head: HeadRow
+) -> list[tuple[Entry, Certificate]]:
+    """Acts after where a chain breaks off that hold by themselves: who belongs rests on them."""
+    certificate = chains.certificates.get(head.device)
+    if certificate is None:
+        return []
+    found: list[tuple[Entry, Certificate]] = []
+    with suppress(Error):
+        reached = chains.seq(head.chain)
+        seqs = await database.read(partial(journal.acts_beyond, chain=head.chain, seq=reached))
+        for seq in seqs:
+            with suppress(Error):
+                found += [(entry, certificate) for entry in await _one(database, head.chain, seq)]
+    return found
+
+
+async def _one(database: Database, chain: bytes, seq: int) -> list[Entry]:
+    read = partial(journal.run, chain=chain, first=seq, last=seq, size_bytes=1, count_max=1)
+    return [
+        entry
+        for entry in await database.read(read)
+        if entry.id == entry_id(entry.raw)
+        and body_fits(entry.header, entry.body)
+        and signature_holds(entry)
+    ]
+
+
+def _withhold(tx: Connection, acts: Sequence[tuple[Entry, Certificate]]) -> None:
+    for entry, certificate in acts:
+        withheld.keep(tx, entry, certificate)
+
+
+def _mark_forks(tx: Connection) -> None:
+    tx.execute("UPDATE chains SET forked = 1 WHERE chain IN (SELECT chain FROM forks)")
 
 
 def _swap(path: Path, copy: Path, old: Path) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "HeadRow",
     "Web",
     "acts",
+    "acts_beyond",
     "after",
     "append",
     "between",
@@ -283,6 +284,16 @@ def acts(tx: Connection, room: bytes, chain: bytes | None = None) -> list[Entry]
         (room, *values),
     )
     return list(entries_of(rows))
+
+
+def acts_beyond(tx: Connection, chain: bytes, seq: int) -> list[int]:
+    """Where in a chain after `seq` entries stand that make membership."""
+    rows = tx.execute(
+        "SELECT seq FROM entries WHERE room = (SELECT room FROM chains WHERE chain = ?)"
+        " AND kind BETWEEN 16 AND 31 AND kind != 22 AND chain_id = ? AND seq > ? ORDER BY seq",
+        (chain, chain, seq),
+    )
+    return [row[0] for row in rows]
 
 
 def tail(

@@ -8,11 +8,13 @@ import pytest
 
 from p2pchat.core.entry import MESSAGE
 from p2pchat.errors import Error
+from p2pchat.node import repair
 from p2pchat.node.node import Node
 from p2pchat.node.repair import find_damage, rebuild
 from p2pchat.store import journal
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.profile import Profile
+from tests.harness.crew import Crew
 from tests.node.people import acquaint, meet, person
 
 _MESSAGES = 40
@@ -168,3 +170,91 @@ async def test_a_home_put_back_whole_learns_from_a_friend_that_it_is_old(tmp_pat
             assert await _texts(ann, "Bob") == expected == await _texts(bob, "Ann")
             rows = await bob._parts.database.read(lambda tx: journal.of_kind(tx, room.key, MESSAGE))
             assert len({row.chain for row in rows}) == 2
+
+
+async def _crew_that_has_acted(folder: Path) -> list[str]:
+    """ann's room with bob and carol, mallory removed from it; what bob reads there."""
+    async with Crew.open(folder, "ann", "bob", "carol", "mallory") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "bob", "carol", "mallory")
+        await crew.link_all()
+        for name in crew.all:
+            await crew[name].say(f"{name} is here")
+        await crew.settle()
+        await (await crew["ann"].room()).set_role("bob", "admin")
+        await (await crew["ann"].room()).remove("mallory")
+        await crew.settle("ann", "bob", "carol")
+        await (await crew["bob"].room()).set("topic", "sails")
+        await crew["bob"].say("and on")
+        await crew.settle("ann", "bob", "carol")
+        return await crew["bob"].texts()
+
+
+async def test_a_room_of_many_is_found_whole_and_kept_whole(tmp_path: Path) -> None:
+    said = await _crew_that_has_acted(tmp_path)
+    for name in ("ann", "bob", "mallory"):
+        profile = Profile.open(tmp_path / name)
+        key = profile.key(os.urandom)
+        database = await Database.open(profile.database_path, key)
+        damage = await find_damage(database)
+        await database.aclose()
+        assert not damage
+        rebuilt = await rebuild(profile, key)
+        assert (rebuilt.kept, rebuilt.lost) == (damage.checked, 0)
+        profile.close()
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        names = {crew[name].person for name in crew.all}
+        for name in ("ann", "bob"):
+            group = crew[name].group((await crew[name].room()).key)
+            assert set(group.members) == names
+            assert group.membership.setting("topic") == "sails"
+            assert await crew[name].texts() == said
+        await crew.link_all()
+        await crew["bob"].say("goes on")
+        await crew.settle()
+
+
+_OF_ANNS = "chain = (SELECT chain FROM entries WHERE kind = 16)"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET header = zeroblob(200) WHERE kind = 16",
+        "UPDATE entries SET body = zeroblob(length(body)) WHERE kind = 17 AND seq ="
+        f" (SELECT min(seq) FROM entries WHERE kind = 17 AND {_OF_ANNS}) AND {_OF_ANNS}",
+        f"UPDATE entries SET signature = randomblob(64) WHERE kind = {MESSAGE} AND {_OF_ANNS}",
+    ],
+    ids=["create", "admission", "message"],
+)
+async def test_what_a_room_of_many_has_lost_its_members_bring_back(
+    tmp_path: Path, statement: str
+) -> None:
+    said = await _crew_that_has_acted(tmp_path)
+    profile = Profile.open(tmp_path / "bob")
+    key = profile.key(os.urandom)
+    database = await Database.open(profile.database_path, key)
+    assert await database.write(lambda tx: tx.execute(statement).rowcount) == 1
+    await database.aclose()
+    rebuilt = await rebuild(profile, key)
+    assert rebuilt.kept
+    assert rebuilt.lost
+    profile.close()
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        await crew.link("bob", "carol")
+        await crew.reads(crew["bob"], said)
+        await crew.settle("bob", "carol")
+        assert not await find_damage(crew["bob"].parts.database)
+        await crew["bob"].say("back again")
+        await crew.reads(crew["carol"], [*said, "back again"])
+
+
+async def test_every_table_is_copied_or_made_anew(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "journal.db", bytes(32))
+    found = await database.read(
+        lambda tx: tx.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    )
+    await database.aclose()
+    names = {name for (name,) in found if not name.startswith(("words", "sqlite_"))}
+    anew = {"chains", "entries", "causes", "unread", "amendments", "expiring", "late"}
+    assert names == anew | set(repair._TABLES)
