@@ -198,11 +198,33 @@ class Merge:
 
     def __init__(self, held: Rooms) -> None:
         self._held = held
+        self._declined: dict[bytes, list[Run]] = {}
+        """chain -> what comes from whoever belongs to the room by no act that is known yet"""
         self.added = 0
         self.known = 0
 
     async def take(self, run: Run) -> None:
         """Raises errors.BadInput `import-malformed`."""
+        header = parse_header(run[1][0])
+        assert header is not None
+        chain = chain_id(header.room, header.device, header.incarnation)
+        if chain in self._declined or not await self._accept(run):
+            self._declined.setdefault(chain, []).append(run)
+
+    async def finish(self) -> None:
+        """Take what the acts have made room for meanwhile. Raises as `take`."""
+        before, left = -1, self._left()
+        while left not in (0, before):
+            declined, self._declined = self._declined, {}
+            for runs in declined.values():
+                for run in runs:
+                    await self.take(run)
+            before, left = left, self._left()
+
+    def _left(self) -> int:
+        return sum(map(len, self._declined.values()))
+
+    async def _accept(self, run: Run) -> bool:
         room, headers, bodies, signature = run
         chains = self._held.get(room)
         assert chains is not None
@@ -212,10 +234,13 @@ class Merge:
             case Accepted(entries):
                 new = entries
                 await self._held.commit([Append(room, entries)], None)
+            case Verdict.STRANGER:
+                return False
             case Verdict.BAD | Verdict.GAP | Fork():
                 raise _malformed("the file has entries that are forged, damaged or out of order")
         self.added += len(new)
         self.known += len(headers) - len(new)
+        return True
 
 
 async def merge_lines(
@@ -258,6 +283,7 @@ async def merge_lines(
             )
     if pending:
         raise _malformed("the file ends too early")
+    await merge.finish()
     return merge
 
 
@@ -332,6 +358,7 @@ async def merge_archive(
             for row in await source.read(rooms.all_rooms):
                 for head in await source.read(partial(journal.heads, room=row.room)):
                     await _merge_chain(source, merge, row.room, head)
+            await merge.finish()
         finally:
             await source.aclose()
     finally:
@@ -383,7 +410,10 @@ async def _people_and_rooms(source: Database, database: Database, held: Rooms) -
 
     await database.write(write)
     for row, members in found:
-        held.opened(row.room, members)
+        if row.kind == "group":
+            held.opened_group(row.room)
+        else:
+            held.opened(row.room, members)
 
 
 def restore(profile: Profile, path: Path, passphrase: Passphrase) -> None:

@@ -10,7 +10,9 @@ import pytest
 from p2pchat.errors import Error
 from p2pchat.node import archive
 from p2pchat.node.node import Node
+from p2pchat.store import journal
 from p2pchat.store.profile import Profile
+from tests.harness.crew import Crew
 from tests.node.people import acquaint, person
 
 Lines = list[dict[str, Any]]
@@ -93,6 +95,38 @@ async def test_lines_that_were_changed_are_refused(
         room = await earlier.room("Bob")
         found = [message.text async for message in room.history()]
         assert found == [f"number {number}" for number in range(3)]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_room_of_many_comes_back_from_an_archive_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, turned: bool
+) -> None:
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        bob = crew["bob"]
+        await bob.node.export(tmp_path / "early", passphrase="secret")
+        await crew.found("ann")
+        await crew.bring("ann", "bob", "carol")
+        await crew.link_all()
+        for name in ("carol", "bob", "ann", "carol"):
+            await crew[name].say(f"{name} is here")
+        await crew.settle()
+        said = await bob.texts()
+        total = bob.group((await bob.room()).key).total
+        await bob.node.export(tmp_path / "late", passphrase="secret")
+    profile = Profile.open(tmp_path / "again")
+    archive.restore(profile, tmp_path / "early", lambda: "secret")
+    profile.close()
+    heads = journal.heads
+    # Of who is known to be a member by no act yet, all waits for those that say so.
+    monkeypatch.setattr(journal, "heads", lambda tx, room: heads(tx, room)[:: -1 if turned else 1])
+    async with person(tmp_path, "again", online=False) as again:
+        imported = await again.import_(tmp_path / "late", passphrase=lambda: "secret")
+        assert (imported.added, imported.known) == (total, 0)
+        (row,) = [row for row in await again.rooms() if row.kind == "group"]
+        room = await again.room(row.room)
+        assert [message.text async for message in room.history(last=None)] == said
+        imported = await again.import_(tmp_path / "late", passphrase=lambda: "secret")
+        assert (imported.added, imported.known) == (0, total)
 
 
 async def test_what_is_missing_comes_back_from_a_file(tmp_path: Path) -> None:
