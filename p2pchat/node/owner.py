@@ -7,6 +7,7 @@ not write what it has written once.
 import asyncio
 import getpass
 import os
+from functools import partial
 
 import msgspec
 
@@ -37,6 +38,7 @@ class Owner:
         Raises errors.BadInput where the name for a new one is bad.
         """
         beside = await asyncio.to_thread(profile.generation)
+        mark = await asyncio.to_thread(_mark, profile)
 
         def read(tx: Connection) -> tuple[Identity, bytes, bool, int]:
             stored, incarnation = meta.get(tx, "identity"), meta.get(tx, "incarnation")
@@ -48,7 +50,8 @@ class Owner:
             else:
                 identity = msgspec.msgpack.decode(stored, type=Identity)
             # One more than beside it: the last opening was cut off between the two.
-            if incarnation is None or within not in (beside, beside + 1):
+            behind = within not in (beside, beside + 1)
+            if _is_put_back(tx, within, mark) or behind or incarnation is None:
                 incarnation = random(8)
                 meta.put(tx, "incarnation", incarnation)
             generation = max(within, beside) + 1
@@ -57,6 +60,8 @@ class Owner:
 
         identity, incarnation, created, generation = await database.write(read)
         await asyncio.to_thread(profile.keep_generation, generation)
+        mark = await asyncio.to_thread(_mark, profile)
+        await database.write(partial(_keep_mark, generation=generation, mark=mark))
         return cls(database, identity, created=created), incarnation
 
     def me(self) -> Identity:
@@ -91,6 +96,40 @@ class Owner:
             device=id_text(self.identity.device),
             created=self.created,
         )
+
+
+_Mark = tuple[str, int]
+"""Where a home is, and when the file of its count was last changed."""
+
+
+def _mark(profile: Profile) -> _Mark:
+    return str(profile.home.resolve()), profile.generation_mark()
+
+
+def _keep_mark(tx: Connection, generation: int, mark: _Mark) -> None:
+    meta.put(tx, "mark", msgspec.msgpack.encode((generation, mark)))
+
+
+def _is_put_back(tx: Connection, generation: int, mark: _Mark) -> bool:
+    """Whether the whole home, its count included, was put in its own place again from a copy.
+
+    A copy elsewhere goes on: it may be the home now, and where both run, that is to be seen. Where
+    a file system keeps no time of change each opening would look so, and each would begin a log;
+    so there it is not looked at any more.
+    """
+    found = meta.get(tx, "mark")
+    if found is None:
+        return False
+    counted, (home, changed) = msgspec.msgpack.decode(found, type=tuple[int, _Mark])
+    if counted != generation or home != mark[0]:
+        return False  # after an opening that was cut off, or elsewhere
+    often = int(meta.get(tx, "put back") or b"0") + 1 if changed != mark[1] else 0
+    meta.put(tx, "put back", b"%d" % min(often, _OFTEN))
+    return 0 < often < _OFTEN
+
+
+_OFTEN = 4
+"""Openings in a row."""
 
 
 def _login_name() -> str:

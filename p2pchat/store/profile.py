@@ -204,6 +204,13 @@ class Profile:
         except OSError as error:
             raise unwritable(self.home, error) from error
 
+    def generation_mark(self) -> int:
+        """What no copy of the file has, whatever copied it: when its inode last changed, in ns."""
+        try:
+            return (self.home / "generation").stat().st_ctime_ns
+        except OSError:
+            return 0
+
     @property
     def _key_path(self) -> Path:
         return self.home / "key"

@@ -1,6 +1,8 @@
 """Whose profile it is, from one opening to the next."""
 
+import itertools
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,49 @@ async def test_a_new_name_is_kept(tmp_path: Path) -> None:
             await node.rename("")
     async with person(tmp_path, "Ann", online=False) as node:
         assert node.name == "Anna"
+
+
+async def test_a_whole_home_put_back_in_its_place_begins_an_incarnation(
+    tmp_path: Path,
+) -> None:
+    async def opened(home: Path) -> bytes:
+        profile = Profile.open(home)
+        database = await Database.open(profile.database_path, bytes(32))
+        try:
+            return (await Owner.load(database, profile, "Ann", os.urandom))[1]
+        finally:
+            await database.aclose()
+            profile.close()
+
+    home, copy = tmp_path / "Ann", tmp_path / "copy"
+    first = await opened(home)
+    subprocess.run(["cp", "-a", home, copy], check=True)
+    assert await opened(home) == first
+    home.rename(tmp_path / "later")
+    subprocess.run(["cp", "-a", copy, home], check=True)
+    back = await opened(home)
+    assert back != first
+    assert await opened(home) == back
+    # Elsewhere it goes on, as a home that has moved does.
+    assert await opened(copy) == first
+    copy.rename(tmp_path / "moved")
+    assert await opened(tmp_path / "moved") == first
+
+
+async def test_where_files_have_no_lasting_time_an_incarnation_lasts_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = itertools.count(1)
+    monkeypatch.setattr(Profile, "generation_mark", lambda _: next(marks))
+    profile = Profile.open(tmp_path / "Ann")
+    database = await Database.open(profile.database_path, bytes(32))
+    try:
+        found = [(await Owner.load(database, profile, "Ann", os.urandom))[1] for _ in range(10)]
+    finally:
+        await database.aclose()
+        profile.close()
+    assert len(set(found)) == 4
+    assert len(set(found[3:])) == 1
 
 
 async def test_a_database_that_was_put_back_writes_in_a_new_incarnation(tmp_path: Path) -> None:
