@@ -126,8 +126,7 @@ async def doctor_(out: Output, common: Common, blob: tuple[str, ...], *, repair:
     except Error as error:
         if error.code != "home-damaged":
             raise
-        hint = "p2pchat doctor --repair; friends bring back what is lost"
-        out.row(events.Finding(check="journal", ok=False, text=error.message, hint=hint))
+        out.row(events.Finding(check="journal", ok=False, text=error.message, hint=error.hint))
         whole = False
     return 0 if whole else 1
 

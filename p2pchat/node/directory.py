@@ -116,9 +116,9 @@ class Directory:
             keys = [chains.room] if isinstance(chains, Group) else [chains.room, *others]
             if len(wanted) >= 4 and any(id_text(key).startswith(wanted) for key in keys):
                 prefixed.append(chains)
-        # Who has the name of a room is meant by @NAME alone.
-        groups = [chains for chains in named if isinstance(chains, Group)]
-        found = groups or named or called or prefixed
+        # Who may name a room could name it as a friend is called, and read what is for that one.
+        rooms = any(isinstance(chains, Group) for chains in named)
+        found = [*named, *called] if rooms else named or called or prefixed
         if not found and direct and (person := self._parts.people.known_as(wanted)) is not None:
             found = [await self.direct(person)]
         if not found:
@@ -131,7 +131,7 @@ class Directory:
             raise errors.BadInput(
                 "room-ambiguous",
                 f"{len(found)} rooms are named {printable(reference)!r}",
-                "name it by the beginning of its id: p2pchat rooms --json",
+                "name it by the beginning of its id (p2pchat rooms --json); @NAME is a person",
             )
         return self._shown(found[0])
 

@@ -13,6 +13,7 @@ import msgspec
 
 from p2pchat import events
 from p2pchat.core.identity import Identity, Random, id_text
+from p2pchat.errors import Error
 from p2pchat.store import meta
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.profile import Profile
@@ -35,7 +36,7 @@ class Owner:
     ) -> tuple["Owner", bytes]:
         """The owner, made where there is none, and the incarnation to write in.
 
-        Raises errors.BadInput where the name for a new one is bad.
+        Raises errors.BadInput where the name for a new one is bad; Error `home-damaged`.
         """
         beside = await asyncio.to_thread(profile.generation)
         mark = await asyncio.to_thread(_mark, profile)
@@ -43,6 +44,12 @@ class Owner:
         def read(tx: Connection) -> tuple[Identity, bytes, bool, int]:
             stored, incarnation = meta.get(tx, "identity"), meta.get(tx, "incarnation")
             within = int(meta.get(tx, "generation") or b"0")
+            if stored is None and beside:
+                raise Error(
+                    "home-damaged",
+                    f"the database {profile.database_path} is empty, and has not always been so",
+                    "restore it from a copy, or choose another --home to start anew",
+                )
             if stored is None:
                 chosen = checked_name(name or os.environ.get("P2PCHAT_NAME") or _login_name())
                 identity = Identity.create(chosen, random)

@@ -383,7 +383,8 @@ def _mapped(error: sqlite.Error) -> Error:
         return Error(
             "home-damaged",
             f"the profile's database cannot be read: {error}",
-            "restore the profile from a copy, or start anew with another --home",
+            "p2pchat doctor --repair keeps what is whole, and friends bring back the rest; "
+            "or restore the profile from a copy",
         )
     if primary in (sqlite.SQLITE_BUSY, sqlite.SQLITE_LOCKED):
         return Busy(

@@ -360,7 +360,7 @@ def entries_of(
             raise Error(
                 "home-damaged",
                 "an entry of the journal is damaged",
-                "restore the profile from a copy",
+                "p2pchat down, then p2pchat doctor --repair: friends bring back what is lost",
             )
         yield Entry(id_, chain, header, raw, body, signature)
 

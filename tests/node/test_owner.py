@@ -23,6 +23,21 @@ async def test_an_identity_is_made_once_and_kept(tmp_path: Path) -> None:
     assert (first.peer, first.device, first.name) == (again.peer, again.device, "Ann")
 
 
+@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+async def test_where_the_database_is_gone_nobody_new_takes_its_place(
+    tmp_path: Path, left: str
+) -> None:
+    async with person(tmp_path, "Ann", online=False) as node:
+        path = Path(node.identity_row().home) / "journal.db"
+    path.unlink()
+    if left == "an empty file":
+        path.touch()
+    with pytest.raises(errors.Error) as caught:
+        async with person(tmp_path, "Ann", online=False):
+            pass
+    assert caught.value.code == "home-damaged"
+
+
 async def test_a_new_name_is_kept(tmp_path: Path) -> None:
     async with person(tmp_path, "Ann", online=False) as node:
         assert (await node.rename("Anna")).name == "Anna"
