@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from p2pchat.events import Finding
 from p2pchat.node.repair import find_damage
 from p2pchat.store.database import Database
 from p2pchat.store.profile import Profile
+from p2pchat.text import printable
 
-__all__ = ["examine"]
+__all__ = ["examine", "histories"]
 
 _FREE_MIN = 200_000_000
 
@@ -83,3 +84,17 @@ async def _journal(database: Database) -> Finding:
     lost = sum(count for _, count in damage.chains)
     text = f"the database is damaged: {damage.checked} entries are whole, {lost} cannot be read"
     return Finding(check="journal", ok=False, text=text, hint=hint)
+
+
+def histories(torn: Sequence[str]) -> Finding:
+    """`torn`: names of rooms where two logs of ours stand in one place, and one alone is taken."""
+    if not torn:
+        return Finding(check="history", ok=True, text="nothing was written twice in one place")
+    names = ", ".join(map(printable, torn))
+    return Finding(
+        check="history",
+        ok=False,
+        text=f"two copies of this profile have written in {names}: what one of them wrote there, "
+        "others do not take, whatever was shown as delivered",
+        hint="run one copy only; write again what others lack. What is written from now on arrives",
+    )

@@ -355,7 +355,7 @@ class Node:
         """
         from p2pchat.node.diagnosis import diagnose
 
-        async for finding in diagnose(self._parts, blob):
+        async for finding in diagnose(self._parts, self._directory, blob):
             yield finding
 
     def events(self) -> Subscription:

@@ -39,6 +39,9 @@ async def test_a_home_that_was_copied_and_runs_twice_is_proven_and_stops_only_it
                 assert fork.name == "Ann"
                 [row] = [row for row in await bob.peers() if row.peer == twin.peer_id]
                 assert row.forked
+                (finding,) = [row async for row in twin.doctor() if row.check == "history"]
+                assert not finding.ok
+                assert "Bob" in finding.text
                 # It learns of it too, and goes on in a chain of its own.
                 await _confirmed(twin, "Bob", "on from here")
                 texts = [message.text async for message in (await bob.room("Ann")).history()]
