@@ -16,6 +16,7 @@ __all__ = [
     "HANDSHAKE_S",
     "HEADER_BYTES_MAX",
     "HEADS_MAX",
+    "HEADS_TOLD",
     "INTRODUCTION_BYTES_MAX",
     "KNOCKS_EACH",
     "KNOCKS_MAX",
@@ -23,6 +24,7 @@ __all__ = [
     "LACKING_MAX",
     "LACKING_TRIES",
     "LIFETIME_S_MAX",
+    "LIVE_BYTES_MAX",
     "MESH_LINKS",
     "NEAR_MAX",
     "OUTSTANDING_BYTES",
@@ -106,8 +108,14 @@ DEVICES_EACH_MAX = 16
 FRAME_BYTES_MAX = 262_144
 """One frame: a run of one entry of the largest body fits several times."""
 
+LIVE_BYTES_MAX = 65_536
+"""One frame on the channel `live`, where each goes as one message; larger ones go on `bulk`."""
+
 HEADS_MAX = 4_096
-"""Chains told in one heads frame."""
+"""Chains taken of one heads frame."""
+
+HEADS_TOLD = 1_024
+"""Chains told in one heads frame: 62 bytes each at the most, for `live`; more go in several."""
 
 WANTS_MAX = 4_096
 """Wants that a peer may have waiting here; each costs a disk read."""

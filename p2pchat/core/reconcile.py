@@ -35,7 +35,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from p2pchat.core import wire
-from p2pchat.core.bounds import CONTESTED_MAX, HEADS_MAX, RUN_BYTES, WANTS_MAX
+from p2pchat.core.bounds import (
+    CONTESTED_MAX,
+    HEADS_TOLD,
+    LIVE_BYTES_MAX,
+    RUN_BYTES,
+    WANTS_MAX,
+)
 from p2pchat.core.brief import in_brief
 from p2pchat.core.chain import CHAINS_MAX, Accepted, Chains, Fork, ForkProof, Verdict
 from p2pchat.core.credit import Credit
@@ -69,6 +75,8 @@ _SHORT = 16
 """Entries; a want of fewer is served before those of more."""
 _ASIDE_BYTES = 4 * RUN_BYTES
 """Credit that a backlog leaves to what is written meanwhile."""
+_SHOWN_BYTES = LIVE_BYTES_MAX - 64
+"""Acts of one frame, for `live`, but for one that is larger alone."""
 
 
 class Reconcile:
@@ -125,10 +133,9 @@ class Reconcile:
     def contest(self, room: bytes, acts: Sequence[SignedAct]) -> None:
         """Show acts of membership to the peer, member or not."""
         side = self._sides.get(room)
-        for start in range(0, len(acts) if side is not None else 0, CONTESTED_MAX // 4):
-            assert side is not None
-            part = tuple(acts[start : start + CONTESTED_MAX // 4])
-            self._outputs.append(Send(encode(wire.Contested(side.tag, part))))
+        if side is not None:
+            for part in _shown_together(acts):
+                self._outputs.append(_sent(wire.Contested(side.tag, part)))
 
     def _side(self, chains: Chains) -> Side:
         side = self._sides.get(chains.room)
@@ -493,8 +500,8 @@ class Reconcile:
         heads = side.chains.heads
         side.told = side.chains.digest()
         rows = [Row(chain, heads[chain].seq, heads[chain].id) for chain in side.chains.in_order()]
-        for start in range(0, max(1, len(rows)), HEADS_MAX // 2):
-            part = tuple(rows[start : start + HEADS_MAX // 2])
+        for start in range(0, max(1, len(rows)), HEADS_TOLD):
+            part = tuple(rows[start : start + HEADS_TOLD])
             self._send(side, Heads(side.tag, part, reply=reply and start == 0))
 
     def _peer_has(self, side: Side, chain: bytes, seq: int) -> None:
@@ -516,7 +523,7 @@ class Reconcile:
         if not isinstance(frame, Want):
             chains = side.chains
             self._outputs.append(Persist(Append(chains.room, (), chains.reloads)))
-        self._outputs.append(Send(encode(frame)))
+        self._outputs.append(_sent(frame))
 
     def _want(self, side: Side, want: Want | None) -> None:
         if want is not None:
@@ -527,3 +534,24 @@ class Reconcile:
 
     def _jittered(self) -> float:
         return _SUMMARY_S * (0.75 + self._random(1)[0] / 512)
+
+
+def _sent(frame: RoomFrame) -> Send:
+    """On `live`, unless it is larger than that takes: a proof of a fork, or a wide act."""
+    data = encode(frame)
+    return Send(data, bulk=len(data) > LIVE_BYTES_MAX)
+
+
+def _shown_together(acts: Sequence[SignedAct]) -> Iterator[tuple[SignedAct, ...]]:
+    """Acts in parts that each fit a frame."""
+    part: list[SignedAct] = []
+    size = 0
+    for act in acts:
+        grown = len(encode(act))
+        if part and (size + grown > _SHOWN_BYTES or len(part) >= CONTESTED_MAX // 4):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(act)
+        size += grown
+    if part:
+        yield tuple(part)

@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from p2pchat.core.bounds import FRAME_BYTES_MAX, LIVE_BYTES_MAX
 from p2pchat.net.aiortc_compat import InvalidStateError, RTCDataChannel
 
 __all__ = ["FRAME_MAX", "LIVE_MAX", "MESSAGE_MAX", "Channel", "ChannelClosed"]
 
-LIVE_MAX = 65_536
-FRAME_MAX = 262_144
+LIVE_MAX = LIVE_BYTES_MAX
+FRAME_MAX = FRAME_BYTES_MAX
 MESSAGE_MAX = 16_384
 """Bulk messages: larger ones are faster alone, but hold up live ones longer."""
 _CAP_MAX = 65_536

@@ -3,16 +3,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pchat.core.bounds import WANTS_MAX
+from p2pchat.core.bounds import (
+    BODY_BYTES_MAX,
+    FRAME_BYTES_MAX,
+    LIVE_BYTES_MAX,
+    RUN_FULL_BYTES_MAX,
+    WANTS_MAX,
+)
 from p2pchat.core.brief import in_brief
-from p2pchat.core.chain import Branch, ForkProof
+from p2pchat.core.chain import Branch, ForkProof, Head
 from p2pchat.core.entry import Entry, entry_id, statement
 from p2pchat.core.facts import Forked, Load
 from p2pchat.core.machine import Close, Emit, Send
 from p2pchat.core.pushing import pushed_together
 from p2pchat.core.reconcile import Reconcile
-from p2pchat.core.wire import Fork, Have, Heads, Row, Run, Summary, Want, decode
-from tests.harness.pair import Journal, Meeting, Slow, journals, random_from
+from p2pchat.core.wire import (
+    Contested,
+    Fork,
+    Have,
+    Heads,
+    Row,
+    Run,
+    SignedAct,
+    Summary,
+    Want,
+    decode,
+)
+from tests.harness.pair import START, Journal, Meeting, Slow, journals, random_from
 
 
 def _level(meeting: Meeting) -> None:
@@ -318,6 +335,60 @@ def test_a_proof_of_a_fork_is_told_once_and_to_every_later_link() -> None:
     later.share(bob.chains)
     assert [frame.proof for frame in _sent(later) if isinstance(frame, Fork)] == [proof]
     assert all(progress.behind == progress.ahead == 0 for progress in later.progress())
+
+
+def _carried(machine: Reconcile) -> list[object]:
+    """As `_sent`; no channel takes more of a frame."""
+    sends = [output for output in machine.outputs() if isinstance(output, Send)]
+    for send in sends:
+        assert len(send.frame) <= (FRAME_BYTES_MAX if send.bulk else LIVE_BYTES_MAX)
+    return [decode(send.frame) for send in sends]
+
+
+def test_heads_of_any_number_of_chains_fit_their_channel() -> None:
+    ann, _ = journals(1, 0)
+    for number in range(2_500):
+        head = Head(1 << 40, bytes(32), ann.identity.device, START)
+        ann.chains.restore(number.to_bytes(16, "big"), head)
+    machine = Reconcile(b"T" * 32, random_from(1), 0.0)
+    machine.share(ann.chains)
+    [summary] = _carried(machine)
+    assert isinstance(summary, Summary)
+    machine.receive(Summary(summary.tag, bytes(32), 0))
+    told = [frame for frame in _carried(machine) if isinstance(frame, Heads)]
+    assert {row.chain for frame in told for row in frame.rows} == ann.chains.heads.keys()
+    assert [frame.reply for frame in told] == [True, False, False]
+
+
+def test_a_long_proof_of_a_fork_fits_its_channel() -> None:
+    ann, bob = journals(3, 0)
+    bob.take(entries := ann.entries[ann.own])
+    at, last = ann.chains.heads[ann.own], entries[-1]
+    branches = []
+    for text in ("a", "b"):
+        ann.chains.restore(ann.own, at)
+        run = [ann.say(f"{text} {number}", kept=False) for number in range(500)]
+        assert sum(len(entry.raw) for entry in run) < RUN_FULL_BYTES_MAX
+        branches.append(Branch(tuple(entry.raw for entry in run), run[-1].signature or b""))
+    proof = ForkProof(*branches)
+    assert last.chain == bob.chains.prove(proof)
+    machine = Reconcile(b"T" * 32, random_from(1), 0.0)
+    machine.share(bob.chains)
+    assert [frame.proof for frame in _carried(machine) if isinstance(frame, Fork)] == [proof]
+
+
+def test_acts_of_any_width_fit_their_channel() -> None:
+    ann, _ = journals(1, 0)
+    certificate = ann.identity.certificate
+    sizes = [20_000] * 7 + [100] * 40 + [BODY_BYTES_MAX, 100]
+    acts = [SignedAct(certificate, b"h", bytes(size), bytes(64)) for size in sizes]
+    machine = Reconcile(b"T" * 32, random_from(1), 0.0)
+    machine.share(ann.chains)
+    _sent(machine)
+    machine.contest(ann.chains.room, acts)
+    shown = [frame for frame in _carried(machine) if isinstance(frame, Contested)]
+    assert [act for frame in shown for act in frame.acts] == acts
+    assert len(shown) < 10
 
 
 def test_a_peer_that_names_chains_without_end_is_parted_with(

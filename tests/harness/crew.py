@@ -22,6 +22,7 @@ from p2pchat.core.facts import Progress
 from p2pchat.core.group import Group
 from p2pchat.core.handshake import Established, Proven
 from p2pchat.core.identity import id_text
+from p2pchat.net.channel import FRAME_MAX, LIVE_MAX
 from p2pchat.net.link import LinkClosed
 from p2pchat.node.following import Following
 from p2pchat.node.introductions import Introductions
@@ -46,7 +47,8 @@ class Pipe:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     async def send(self, frame: bytes, *, bulk: bool = False) -> None:
-        del bulk
+        # As `net.channel`, which takes no more: what is larger ends the link, by our fault.
+        assert 0 < len(frame) <= (FRAME_MAX if bulk else LIVE_MAX), f"{len(frame)} bytes"
         self.sent.append(frame)
         self.other._queue.put_nowait(frame)
 

@@ -13,8 +13,9 @@ from p2pchat.core.machine import Close, Emit, Persist, Send
 from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.wire import decode
+from p2pchat.net.channel import FRAME_MAX, LIVE_MAX
 
-__all__ = ["Journal", "Meeting", "Shake", "Slow", "journals", "random_from"]
+__all__ = ["START", "Journal", "Meeting", "Shake", "Slow", "journals", "random_from"]
 
 START = 1_800_000_000_000 << 16
 
@@ -144,6 +145,8 @@ class Meeting:
                                 side = self.sides[index]
                                 side.chains.open_epochs(entry, side.identity)
                         case Send(frame, bulk):
+                            # No channel takes more.
+                            assert len(frame) <= (FRAME_MAX if bulk else LIVE_MAX)
                             self.bytes += len(frame)
                             self.wire(index, bulk=bulk).append(frame)
                         case Emit(Load() as load):

@@ -24,6 +24,7 @@ from p2pchat.core.machine import Close, Emit, Output, Persist, Send
 from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.timeline import Node, Timeline
 from p2pchat.core.wire import Bye, Run, Signal, Swarm, decode
+from p2pchat.net.channel import FRAME_MAX, LIVE_MAX
 from p2pchat.store.journal import timeline_node
 
 __all__ = ["Disk", "End", "Faults", "Link", "Member", "World", "identity"]
@@ -335,6 +336,7 @@ class Link:
             end.flush()
 
     def carry(self, source: End, frame: bytes, *, bulk: bool) -> None:
+        assert len(frame) <= (FRAME_MAX if bulk else LIVE_MAX), "no channel takes more"
         world, faults = self.world, self.world.faults
         index = self.ends.index(source)
         target = self.ends[1 - index]
