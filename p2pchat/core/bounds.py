@@ -93,11 +93,12 @@ AFTER_MAX = 4
 """Causes named by one entry: enough to tie chains together, little enough to carry along."""
 
 RUN_BYTES = 65_536
-"""Headers and bodies of one run, unless its single entry is larger."""
+"""Headers and bodies of one run, missing ones too, unless its single entry is larger."""
 
 RUN_FULL_BYTES_MAX = 126 * 1024
-"""Headers and bodies of one run, with headers in full: an entry of the largest body fits, and the
-headers of two runs, which prove a fork, fit a frame."""
+"""Headers and bodies of one run, with headers in full, and with bodies that are missing, since they
+may come: an entry of the largest body fits, and the headers of two runs, which prove a fork, fit a
+frame."""
 
 RUN_ENTRIES_MAX = 1_024
 """Entries of one run; 150 bytes each at the least, so the size binds first."""

@@ -65,7 +65,8 @@ def in_full(
         if header is None:
             return None
         raw = given if isinstance(given, bytes) else _encode(header)
-        size += len(raw) + (len(body) if body is not None else 0) + _AROUND
+        # A body that is missing may come later, and then has to be served as well.
+        size += len(raw) + header.length + _AROUND
         if size > RUN_FULL_BYTES_MAX:
             return None
         id_ = entry_id(raw)

@@ -20,7 +20,7 @@ def pushed_together(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         signed.append(entry)
         if entry.signature is None:
             continue
-        grown = sum(len(one.raw) + len(one.body or b"") for one in signed)
+        grown = sum(len(one.raw) + one.header.length for one in signed)
         follows = not part or part[-1].header.seq + 1 == signed[0].header.seq
         if part and (size + grown > PUSH_BYTES or not follows):
             yield part
@@ -36,10 +36,10 @@ def pushed_together(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 
 def is_short(entries: Sequence[Entry]) -> bool:
-    """Whether a run of these may be pushed."""
+    """Whether a run of these may be pushed, their bodies counted whether or not they are here."""
     left = PUSH_BYTES
     for entry in entries:
-        left -= len(entry.raw) + len(entry.body or b"")
+        left -= len(entry.raw) + entry.header.length
         if left < 0:
             return False
     return True

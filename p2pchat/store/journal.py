@@ -230,7 +230,9 @@ def run(
     """Entries first..last of a chain, up to about `size_bytes`, the last with its signature.
 
     Where the first signature lies beyond `size_bytes` the run reaches up to it: its entries came
-    here in one frame, so they fit one. Empty if none of `count_max` entries has a signature.
+    here in one frame, so they fit one. Bodies count though they are missing: others may have them,
+    and would have more to serve under that signature than fits a frame. Empty if none of
+    `count_max` entries has a signature.
     """
     rows = tx.execute(
         f"SELECT {COLUMNS} FROM entries JOIN chains ON entries.chain = chains.number"  # noqa: S608
@@ -240,7 +242,7 @@ def run(
     found: list[Entry] = []
     size = signed = 0
     for entry in entries_of(rows):
-        grown = size + len(entry.raw) + len(entry.body or b"")
+        grown = size + len(entry.raw) + entry.header.length
         if signed and grown > size_bytes:
             break
         size = grown

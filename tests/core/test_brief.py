@@ -37,6 +37,7 @@ def _talk() -> tuple[Journal, list[Entry]]:
 
 _JOURNAL, _ENTRIES = _talk()
 _BODIES = [entry.body for entry in _ENTRIES]
+_WIDE = [*map(_talk()[0].say, ["x" * 60_000] * 3)]
 
 
 def _raws(entries: Sequence[Entry]) -> list[tuple[bytes, object, bytes]]:
@@ -114,6 +115,8 @@ def test_what_nobody_could_serve_again_is_refused() -> None:
     bodies = [_BODIES[2], wide, wide]
     assert in_full([_ENTRIES[2].raw, Brief(*few), Brief(*few)], bodies)
     assert in_full([_ENTRIES[2].raw, *[Brief(*few)] * 3], [*bodies, wide]) is None
+    assert in_full([entry.raw for entry in _WIDE[:2]], [None] * 2)
+    assert in_full([entry.raw for entry in _WIDE], [None] * 3) is None, "they may come"
     # Short in brief, and not once their bodies are deleted.
     many = RUN_FULL_BYTES_MAX // len(_ENTRIES[3].raw)
     assert in_full([_ENTRIES[2].raw, *[Brief(*few)] * many], [_BODIES[2], *[b""] * many]) is None

@@ -25,3 +25,12 @@ def test_a_run_is_short_up_to_what_is_pushed() -> None:
     assert is_short(entries[:most])
     assert not is_short(entries[: most + 1])
     assert is_short([])
+
+
+def test_bodies_that_are_missing_count_for_what_is_pushed() -> None:
+    ann, _ = journals(0, 0)
+    entries = [*ann.begin([]), *(ann.say("x" * 500) for _ in range(12))]
+    gone = [msgspec.structs.replace(entry, body=None) for entry in entries[2:]]
+    assert sum(len(entry.raw) for entry in gone) < PUSH_BYTES
+    assert not is_short(gone)
+    assert len(list(pushed_together(gone))) > 1

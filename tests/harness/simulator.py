@@ -76,7 +76,7 @@ class Disk:
         found: list[Entry] = []
         size = signed = 0
         for entry in self.chains.get(load.chain, [])[load.first : load.last + 1]:
-            size += len(entry.raw) + len(entry.body or b"")
+            size += len(entry.raw) + entry.header.length
             if signed and size > size_bytes:
                 break
             found.append(entry)

@@ -4,6 +4,7 @@ import random
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,6 +135,15 @@ async def test_a_run_as_long_as_a_frame_can_be_served_again(database: Database) 
     await database.write(lambda tx: journal.append(tx, entries))
     served = await database.read(lambda tx: journal.run(tx, alice.chain, 0, 3, 65_536, 1_024))
     assert served == entries
+
+
+async def test_bodies_that_are_missing_count_for_a_run(database: Database) -> None:
+    # Whoever takes it may get them from others, and then has to serve it with them.
+    alice = Author(b"A")
+    gone = [msgspec.structs.replace(alice.write(bytes(20_000)), body=None) for _ in range(8)]
+    await database.write(lambda tx: journal.append(tx, gone))
+    served = await database.read(lambda tx: journal.run(tx, alice.chain, 0, 7, 65_536, 1_024))
+    assert served == gone[:3]
 
 
 async def test_the_tail_is_the_newest_in_display_order(database: Database) -> None:
