@@ -141,10 +141,6 @@ class Rooms:
     def own_chain(self, room: bytes) -> bytes:
         return chain_id(room, self.identity().device, self._incarnation)
 
-    def behind(self, room: bytes, seq: int) -> bool:
-        """Whether somebody who has our chain up to `seq` has more of it than we do."""
-        return self._rooms[room].seq(self.own_chain(room)) < seq
-
     async def introduce(self, group: Group) -> None:
         """Begin our chain, so that others see that we are here."""
         began = group.seq(self.own_chain(group.room)) >= 0

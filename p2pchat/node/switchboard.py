@@ -4,7 +4,6 @@ Decides nothing of its own: who is told of a link that stands or has ended, and 
 what can be read here.
 """
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -21,17 +20,17 @@ from p2pchat.node.bodies import Filling
 from p2pchat.node.directory import Directory
 from p2pchat.node.parts import Parts
 from p2pchat.node.peers import Session
+from p2pchat.node.renewal import Renewal
 from p2pchat.node.sync import sync_event
 
 __all__ = ["Switchboard"]
-
-_log = logging.getLogger(__name__)
 
 
 class Switchboard:
     def __init__(self, parts: Parts, directory: Directory) -> None:
         self._parts = parts
         self._directory = directory
+        self._renewal = Renewal(parts.database, parts.rooms)
 
     @property
     def identity(self) -> Identity:
@@ -94,6 +93,7 @@ class Switchboard:
         return self._parts.network.mesh.rooms_with(person)
 
     async def commit(self, records: Sequence[object], source: Session) -> None:
+        await self._renewal.came(records)
         await self._parts.rooms.commit(records, source)
 
     async def load_run(self, want: Load) -> list[Entry]:
@@ -101,14 +101,9 @@ class Switchboard:
 
     async def peer_has(self, session: Session, fact: PeerHas) -> None:
         """Entries have reached a disk elsewhere."""
-        rooms = self._parts.rooms
-        if rooms.get(fact.room) is None:
+        if self._parts.rooms.get(fact.room) is None:
             return  # forgotten meanwhile
-        ours = fact.chain == rooms.own_chain(fact.room)
-        if ours and rooms.behind(fact.room, fact.seq):
-            # More of us than we have: this profile was put back from a copy, or runs twice.
-            _log.warning("a member has newer entries of ours; we go on as a new incarnation")
-            await rooms.renew()
+        await self._renewal.claimed(fact.room, fact.chain, fact.seq, session.peer)
         await self._parts.marks.has(session, fact)
 
     def progressed(self, session: Session, fact: Progress) -> None:
