@@ -10,6 +10,7 @@ __all__ = [
     "CONTESTED_MAX",
     "CUTS_MAX",
     "DEVICES_EACH_MAX",
+    "FORKS_EACH_MAX",
     "FRAME_BYTES_MAX",
     "GUESSES_MAX",
     "HANDSHAKE_BYTES_MAX",
@@ -177,6 +178,10 @@ ACT_SEEN_MAX = 512
 CHAINS_EACH_MAX = 256
 """Chains of one person in a room of many: honest ones begin one with each restored copy. Else one
 member could fill the room's, and nobody new could write."""
+
+FORKS_EACH_MAX = 16
+"""Logs of one person that are known to be forked one by one, 256 KiB of proof each at the most:
+honest ones fork where a copied home runs twice. Of whoever has more nothing is taken any more."""
 
 CUTS_MAX = 256
 """Chains of one person that a removal names, 150 bytes each; what it does not name is void."""

@@ -13,7 +13,7 @@ from enum import Enum
 import msgspec
 
 from p2pchat.core import sealing
-from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX
+from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX, CHAINS_EACH_MAX, FORKS_EACH_MAX
 from p2pchat.core.brief import Brief, in_full
 from p2pchat.core.entry import (
     DEVICE,
@@ -48,6 +48,9 @@ __all__ = [
 
 CHAINS_MAX = 16_384
 """Chains of one room: a member could invent incarnations without end."""
+
+_STOPPED_MAX = 4 * CHAINS_EACH_MAX
+"""Chains known as stopped before those of the barred that nobody holds are kept in mind no more."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -135,7 +138,14 @@ class Chains:
         self.epochs: dict[bytes, bytes] = {}
         """epoch id -> key, of those that we can open"""
         self.forks: dict[bytes, ForkProof | None] = {}
-        """forked chains, each with its proof once both halves are there"""
+        """chains of which nothing more is taken: forked ones, each with its proof once both halves
+        are there, and all of whoever has forked too many"""
+        self.barred: set[bytes] = set()
+        """people who have"""
+        self._forked_by: dict[bytes, set[bytes]] = {}
+        """person -> chains of theirs that are proven to be forked"""
+        self._unnamed: set[bytes] = set()
+        """chains in `forks` that do not count one by one, since their author is barred"""
         self.unsaved: list[tuple[Entry, ...]] = []
         """runs accepted and not handed to the store yet, in order, whatever link they came by"""
         self.reloads = 0
@@ -177,8 +187,11 @@ class Chains:
                 # Of a forked chain members may hold different parts for ever.
                 if chain not in self.forks:
                     hasher.update(chain + head.seq.to_bytes(8, "big") + head.id)
-            for chain in sorted(self.forks):
+            for chain in sorted(self.forks.keys() - self._unnamed):
                 hasher.update(b"fork" + chain)
+            # Who is shown other proofs first comes to the same.
+            for person in sorted(self.barred):
+                hasher.update(b"barred" + person)
             self._digest = hasher.digest()
         return self._digest
 
@@ -213,7 +226,7 @@ class Chains:
         if first is None or first.room != self.room or first.seq + len(headers) > 1 << 63:
             return Verdict.BAD
         chain = chain_id(self.room, first.device, first.incarnation)
-        if chain in self.forks:
+        if chain in self.forks or (self.barred and self._is_barred(chain, first, bodies[0])):
             return Verdict.FORKED
         head = self.heads.get(chain)
         seq, previous = (head.seq, head.id) if head else (-1, b"")
@@ -284,14 +297,18 @@ class Chains:
         # Anybody can send what does not fit; only its author can have signed it.
         if _places(branch) is None:
             return Verdict.BAD
-        self._fork_known(chain, None)
+        self.stop(chain, None)
         return Fork(chain, seq, branch)
 
     def prove(self, proof: ForkProof) -> bytes | None:
         """The chain that `proof` shows to be forked: it is from now on.
 
-        None if it proves nothing, or of nobody whom we know.
+        None if it proves nothing, or of nobody whom we know, or of somebody who is barred.
         """
+        begins = parse_header(proof.one.headers[0]) if proof.one.headers else None
+        author = self.certificates.get(begins.device) if begins is not None else None
+        if author is None or author.person in self.barred:
+            return None
         one, other = _places(proof.one), _places(proof.other)
         if one is None or other is None:
             return None
@@ -302,18 +319,48 @@ class Chains:
             or first.room != self.room
             or (first.room, first.device, first.incarnation)
             != (second.room, second.device, second.incarnation)
-            or first.device not in self.certificates
             or not any(other.get(seq, id_) != id_ for seq, id_ in one.items())
         ):
             return None
         chain = chain_id(first.room, first.device, first.incarnation)
-        self._fork_known(chain, proof)
+        self.stop(chain, proof)
         return chain
 
-    def _fork_known(self, chain: bytes, proof: ForkProof | None) -> None:
-        if self.forks.get(chain) is None:
-            self.forks[chain] = proof
-            self._digest = None
+    def stop(self, chain: bytes, proof: ForkProof | None) -> None:
+        """`chain` is forked; its author's certificate is known."""
+        if self.forks.get(chain) is not None:
+            return
+        self.forks[chain] = proof
+        self._digest = None
+        first = parse_header(proof.one.headers[0]) if proof is not None else None
+        author = self.certificates.get(first.device) if first is not None else None
+        if author is None:
+            return
+        proven = self._forked_by.setdefault(author.person, set())
+        proven.add(chain)
+        if len(proven) > FORKS_EACH_MAX:
+            self.barred.add(author.person)
+            self._unnamed |= proven
+            for held, head in self.heads.items():
+                self._bar(held, self.certificates.get(head.device))
+
+    def _bar(self, chain: bytes, author: Certificate | None) -> bool:
+        """Stop `chain` if its author is barred; whether it is."""
+        if author is None or author.person not in self.barred:
+            return False
+        if chain in self.heads or len(self.forks) < _STOPPED_MAX:
+            self.forks.setdefault(chain, None)
+            self._unnamed.add(chain)
+        return True
+
+    def _is_barred(self, chain: bytes, first: Header, body: bytes | None) -> bool:
+        """Whether somebody who is barred begins or continues this chain."""
+        author = self.certificates.get(first.device)
+        if author is None:
+            begins = decode_body(first.kind, body or b"")
+            found = getattr(begins, "certificate", begins)
+            author = found if isinstance(found, Certificate) else None
+        return self._bar(chain, author)
 
     def _certificates_in(self, entries: Sequence[Entry]) -> list[Certificate] | None:
         """Those that `entries` bring, or None if their device is no member's."""

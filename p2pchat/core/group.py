@@ -171,6 +171,7 @@ class Group(Chains):
             self.heads.pop(chain, None)
         else:
             self.heads[chain] = head
+            self._bar(chain, self.certificates.get(head.device))
         self._digest = None
 
     # -- taking in -----------------------------------------------------------------------------

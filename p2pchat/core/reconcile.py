@@ -69,8 +69,8 @@ __all__ = ["Reconcile"]
 _SUMMARY_S = 60.0
 _LOOK_S = 1.0
 """How often a link looks after what it lacks."""
-_PROOFS_MAX = 256
-"""Proofs of forks told when a link begins: whoever forks, forks as often as it likes."""
+_PROOFS_MAX = 64
+"""Proofs of forks told when a link begins, any of them where there are more."""
 _SHORT = 16
 """Entries; a want of fewer is served before those of more."""
 _ASIDE_BYTES = 4 * RUN_BYTES
@@ -107,9 +107,13 @@ class Reconcile:
             return
         side = self._side(chains)
         side.closed = False
-        for proof in list(chains.forks.values())[:_PROOFS_MAX]:
-            if proof is not None:
-                self.prove(chains.room, proof)
+        proofs = [proof for proof in chains.forks.values() if proof is not None]
+        if len(proofs) > _PROOFS_MAX:
+            # Others on another link, so that all come round.
+            first = int.from_bytes(self._random(4), "big") % len(proofs)
+            proofs = (proofs[first:] + proofs[:first])[:_PROOFS_MAX]
+        for proof in proofs:
+            self.prove(chains.room, proof)
         self.compare(chains.room)
 
     def close(self, chains: Chains) -> None:
@@ -394,11 +398,12 @@ class Reconcile:
                 self._want(side, side.ask(chain))
 
     def _proven(self, side: Side, proof: ForkProof) -> None:
-        known = set(side.chains.forks)
+        known = {chain for chain, proven in side.chains.forks.items() if proven is not None}
         chain = side.chains.prove(proof)
         if chain is not None and chain not in known:
             self._outputs.append(Emit(Forked(side.chains.room, chain, proof)))
-            side.weigh(chain)
+            # It may be one too many of its author's.
+            side.weigh_all()
 
     def _decline(self, side: Side, chain: bytes) -> None:
         if chain in side.asked:

@@ -120,12 +120,12 @@ class Rooms:
         chains = Chains(room, frozenset(rooms.members(tx, room)))
         for row in journal.heads(tx, room):
             chains.restore(row.chain, Head(row.seq, row.id, row.device, row.time))
-        for chain, proof in journal.forks(tx, room).items():
-            chains.forks[chain] = msgspec.msgpack.decode(proof, type=ForkProof)
         for entry in journal.of_kind(tx, room, DEVICE):
             certificate = chains.read(entry)
             if isinstance(certificate, Certificate):
                 chains.certify(certificate)
+        for chain, proof in journal.forks(tx, room).items():
+            chains.stop(chain, msgspec.msgpack.decode(proof, type=ForkProof))
         chains.epochs.update(rooms.epochs(tx, room))
         return chains
 

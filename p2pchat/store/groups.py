@@ -37,8 +37,6 @@ def load(tx: Connection, room: bytes, prekey: bytes) -> Group:
     group = Group(room)
     for row in journal.heads(tx, room):
         group.restore(row.chain, Head(row.seq, row.id, row.device, row.time))
-    for chain, proof in journal.forks(tx, room).items():
-        group.forks[chain] = msgspec.msgpack.decode(proof, type=ForkProof)
     for entry in [*journal.of_kind(tx, room, CREATE), *journal.of_kind(tx, room, DEVICE)]:
         body = group.read(entry)
         certificate = body.certificate if isinstance(body, Create) else body
@@ -58,6 +56,8 @@ def load(tx: Connection, room: bytes, prekey: bytes) -> Group:
     for certificate, entry in apart:
         if entry.id in group.loose:
             _add_act(group, entry, certificate)
+    for chain, proof in journal.forks(tx, room).items():
+        group.stop(chain, msgspec.msgpack.decode(proof, type=ForkProof))
     for kind in (EPOCH, GRANT):
         for entry in journal.of_kind(tx, room, kind):
             author = group.certificates.get(entry.header.device)

@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from p2pchat.core.bounds import FORKS_EACH_MAX
 from p2pchat.core.chain import Accepted, Branch, Fork, ForkProof, Verdict
 from p2pchat.core.entry import (
     DELETE,
@@ -15,7 +16,7 @@ from p2pchat.core.entry import (
     statement,
 )
 from p2pchat.core.identity import Identity
-from tests.harness.pair import Journal, random_from
+from tests.harness.pair import Journal, forks, random_from
 
 
 @pytest.fixture
@@ -224,3 +225,44 @@ def test_entries_name_what_their_author_had_seen(journals: tuple[Journal, Journa
     assert bob.say("again").header.after == ()
     bob.take([ann.say("more")])
     assert len(bob.say("seen").header.after) == 1
+
+
+def test_of_whoever_forks_without_end_nothing_is_taken_and_little_kept(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    ann, bob, entries = talk
+    bob.take(entries[:4])
+    proofs = forks(ann.chains, ann.identity, 3 * FORKS_EACH_MAX, 5)
+    for proof in proofs[:FORKS_EACH_MAX]:
+        assert bob.chains.prove(proof) is not None
+    assert isinstance(bob.take(entries[:5]), Accepted), "each log for itself, so far"
+    assert sum(bob.chains.prove(proof) is not None for proof in proofs[FORKS_EACH_MAX:]) == 1
+    assert bob.chains.barred == {ann.identity.person}
+    assert bob.take(entries) is Verdict.FORKED
+    anew = Journal(ann.identity, tuple(ann.chains.members), 9)
+    [first, *_] = anew.begin([])
+    assert bob.take([first]) is Verdict.FORKED
+    assert anew.own in bob.chains.forks, "nothing of it is waited for"
+    assert sum(proof is not None for proof in bob.chains.forks.values()) == FORKS_EACH_MAX + 1
+
+
+def test_whichever_forks_are_shown_first_all_come_to_the_same(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    ann, bob, entries = talk
+    proofs = forks(ann.chains, ann.identity, 2 * FORKS_EACH_MAX + 2, 5)
+    digests = set()
+    for at, shown in enumerate((proofs, proofs[::-1], proofs[FORKS_EACH_MAX:])):
+        member = Journal(bob.identity, tuple(bob.chains.members), 3)
+        # Nor does it matter how much of the others they hold.
+        member.take(entries[: 2 + at])
+        for proof in shown:
+            member.chains.prove(proof)
+        digests.add(member.chains.digest())
+    assert len(digests) == 1
+    again = Journal(bob.identity, tuple(bob.chains.members), 3)
+    again.take(entries[:3])
+    for chain, proof in member.chains.forks.items():
+        if proof is not None:
+            again.chains.stop(chain, proof)
+    assert digests == {again.chains.digest()}, "as from disk"

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from p2pchat.core.bounds import (
     BODY_BYTES_MAX,
+    FORKS_EACH_MAX,
     FRAME_BYTES_MAX,
     LIVE_BYTES_MAX,
     RUN_FULL_BYTES_MAX,
@@ -29,7 +30,7 @@ from p2pchat.core.wire import (
     Want,
     decode,
 )
-from tests.harness.pair import START, Journal, Meeting, Slow, journals, random_from
+from tests.harness.pair import START, Journal, Meeting, Slow, forks, journals, random_from
 
 
 def _level(meeting: Meeting) -> None:
@@ -343,6 +344,38 @@ def _carried(machine: Reconcile) -> list[object]:
     for send in sends:
         assert len(send.frame) <= (FRAME_BYTES_MAX if send.bulk else LIVE_BYTES_MAX)
     return [decode(send.frame) for send in sends]
+
+
+def test_two_who_were_shown_other_forks_are_level_once_they_meet() -> None:
+    ann, bob = journals(3, 0)
+    carol = Journal(bob.identity, tuple(bob.chains.members), 3)
+    proofs = forks(ann.chains, ann.identity, 6 * FORKS_EACH_MAX, 5)
+    for at, side in enumerate((bob, carol)):
+        side.take(ann.entries[ann.own])
+        for proof in proofs[at::2]:
+            side.chains.prove(proof)
+    meeting = Meeting(bob, carol)
+    meeting.settle()
+    _level(meeting)
+    for machine in meeting.machines:
+        machine.handle_timer(100.0)
+    before = meeting.bytes
+    meeting.drain()
+    meeting.settle()
+    assert meeting.bytes - before < 500, "nothing is left to say"
+
+
+def test_many_proofs_come_round_by_several_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2pchat.core.reconcile._PROOFS_MAX", 3)
+    ann, bob = journals(3, 0)
+    carol = Journal(bob.identity, tuple(bob.chains.members), 3)
+    for side in (bob, carol):
+        side.take(ann.entries[ann.own])
+    for proof in forks(ann.chains, ann.identity, FORKS_EACH_MAX, 5):
+        bob.chains.prove(proof)
+    for _ in range(40):
+        Meeting(bob, carol).settle()
+    assert bob.chains.digest() == carol.chains.digest()
 
 
 def test_heads_of_any_number_of_chains_fit_their_channel() -> None:

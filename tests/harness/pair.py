@@ -4,7 +4,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from p2pchat.core.chain import Accepted, Chains
+from p2pchat.core.chain import Accepted, Branch, Chains, ForkProof
 from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody, chain_id
 from p2pchat.core.facts import Append, Load
 from p2pchat.core.handshake import Established, Guess, Handshake, Proven, Refused, Terms
@@ -15,7 +15,7 @@ from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.wire import decode
 from p2pchat.net.channel import FRAME_MAX, LIVE_MAX
 
-__all__ = ["START", "Journal", "Meeting", "Shake", "Slow", "journals", "random_from"]
+__all__ = ["START", "Journal", "Meeting", "Shake", "Slow", "forks", "journals", "random_from"]
 
 START = 1_800_000_000_000 << 16
 
@@ -115,6 +115,29 @@ def journals(ann_says: int, bob_says: int) -> tuple[Journal, Journal]:
             for number in range(count):
                 side.say(f"{side.identity.certificate.name} {number}")
     return sides
+
+
+def forks(
+    chains: Chains, identity: Identity, count: int, seed: int, after: tuple[bytes, ...] = ()
+) -> list[ForkProof]:
+    """Proofs that as many logs of `identity` are forked at once, none of which anybody holds."""
+    random, found = random_from(seed), []
+    for _ in range(count):
+        incarnation, branches = random(8), []
+        for time in (START, START + 1):
+            entry = chains.write(
+                identity,
+                incarnation,
+                time=time,
+                kind=DEVICE,
+                body=identity.certificate,
+                random=random,
+                after=after,
+            )
+            del chains.heads[entry.chain]
+            branches.append(Branch((entry.raw,), entry.signature or b""))
+        found.append(ForkProof(*branches))
+    return found
 
 
 class Meeting:

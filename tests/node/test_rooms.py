@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from p2pchat import errors, events
-from p2pchat.core.bounds import TEXT_BYTES_MAX
+from p2pchat.core.bounds import FORKS_EACH_MAX, TEXT_BYTES_MAX
 from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE
-from p2pchat.core.facts import Append
+from p2pchat.core.facts import Append, Forked
 from p2pchat.core.identity import Identity
+from p2pchat.store import journal
 from p2pchat.store.database import Database
+from tests.harness.crew import Crew
+from tests.harness.pair import forks
 from tests.node.desk import open_desk
 from tests.node.people import WAIT_S, friends, heard
 
@@ -214,3 +217,32 @@ async def test_a_link_that_stood_through_a_failed_commit_goes_on(tmp_path: Path)
         last = [event async for event in ann.sync(wait=True, timeout=WAIT_S)][-1]
         assert last.state == "in-sync"
         assert [event.text async for event in near.history()] == ["one", "two", "three"]
+
+
+async def test_who_is_barred_for_forks_is_so_after_a_restart(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "mal") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "mal")
+        await crew["mal"].say("hello")
+        direct = await crew["mal"].node.room(crew["ann"].id)
+        await direct.send("hello")
+        rooms, mal = crew["ann"].parts.rooms, crew["mal"].node.identity
+        group = crew["ann"].group((await crew["ann"].room()).key)
+        await crew.until(
+            lambda: crew.level() and all(mal.device in one.certificates for one in rooms.all())
+        )
+        under = group.membership.members[mal.person].admission
+        digests = {}
+        for chains, after in ((group, (under,)), (rooms.get(direct.key), ())):
+            assert chains is not None
+            for proof in forks(chains, mal, 2 * FORKS_EACH_MAX, 5, after):
+                chain = chains.prove(proof)
+                if chain is not None:
+                    await rooms.keep_fork(Forked(chains.room, chain, proof))
+            assert chains.barred == {mal.person}
+            digests[chains.room] = chains.digest()
+        await crew.cut_all()
+        await rooms.load()
+        assert {chains.room: chains.digest() for chains in rooms.all()} == digests
+        kept = await crew["ann"].parts.database.read(lambda tx: journal.forks(tx, group.room))
+        assert len(kept) == FORKS_EACH_MAX + 1
