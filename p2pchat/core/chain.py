@@ -13,7 +13,13 @@ from enum import Enum
 import msgspec
 
 from p2pchat.core import sealing
-from p2pchat.core.bounds import AFTER_MAX, BODY_BYTES_MAX, CHAINS_EACH_MAX, FORKS_EACH_MAX
+from p2pchat.core.bounds import (
+    AFTER_MAX,
+    BODY_BYTES_MAX,
+    CHAINS_EACH_MAX,
+    FORKS_EACH_MAX,
+    RUN_BYTES,
+)
 from p2pchat.core.brief import Brief, in_full
 from p2pchat.core.entry import (
     DEVICE,
@@ -52,6 +58,10 @@ CHAINS_MAX = 16_384
 _STOPPED_MAX = 4 * CHAINS_EACH_MAX
 """Chains known as stopped before those of the barred that nobody holds are kept in mind no more."""
 
+_ENOUGH_BYTES = RUN_BYTES // 2
+"""What of a longer answer keeps an ask where it is: who serves honestly sends runs of twice that,
+and whoever sends an entry now and then keeps nobody else from being asked."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -71,15 +81,32 @@ class Ask:
 
     last: int
     quiet_since: float | None = None
-    """when a timer first saw that nothing had come; None: something has, since"""
+    """when a timer first saw that too little had come; None: enough has, since"""
+    due: int = 0
+    """`last` as it was then: with that, all that was asked for has come"""
+    lacking_bytes: int = 0
+    """what would be enough of it"""
     missed: bool = False
     """whether what comes after `last` came too early, and was not taken"""
 
     def quiet_s(self, now: float) -> float:
-        """How long nothing has come, as far as timers saw."""
+        """How long too little has come, as far as timers saw."""
         if self.quiet_since is None:
-            self.quiet_since = now
+            self.quiet_since, self.due, self.lacking_bytes = now, self.last, _ENOUGH_BYTES
         return now - self.quiet_since
+
+    def came(self, entries: Sequence[Entry]) -> None:
+        """The chain has grown by these, whoever brought them."""
+        if self.quiet_since is None:
+            return
+        if entries[-1].header.seq >= self.due:
+            self.quiet_since = None
+            return
+        for entry in entries:
+            self.lacking_bytes -= len(entry.raw) + entry.header.length
+            if self.lacking_bytes <= 0:
+                self.quiet_since = None
+                return
 
 
 class Verdict(Enum):

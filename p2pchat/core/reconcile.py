@@ -359,7 +359,7 @@ class Reconcile:
                 self._outputs.append(Persist(Append(chains.room, entries, chains.reloads)))
                 standing = chains.asks.get(chain)
                 if standing is not None:
-                    standing.quiet_since = None
+                    standing.came(entries)
                     if standing.last <= seq:
                         del chains.asks[chain]
                 self._peer_has(side, chain, seq)

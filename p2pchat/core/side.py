@@ -2,8 +2,8 @@
 
 One link at a time is asked for a chain, since runs fit only in order: `Chains.asks` tells the links
 of a room of each other. An ask is free again when it is met, when its link ends, or when another
-link whose peer has the chain saw it quiet for 3 s; whom it was taken from is asked again after a
-minute.
+link whose peer has the chain saw it quiet for 3 s (nothing came, or a trickle); whom it was taken
+from is asked again after a minute.
 """
 
 from collections.abc import Iterator

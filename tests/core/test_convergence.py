@@ -246,6 +246,39 @@ def test_a_peer_that_never_delivers_holds_nothing_up(links: tuple[int, int]) -> 
     assert world.members[2].run_bytes < 1.2 * _size(world.members[2])
 
 
+def test_a_peer_that_delivers_in_drips_keeps_nobody_from_delivering() -> None:
+    world = World(7, 3)
+    author, drip, joiner = world.members
+    world.link(0, 1)
+    for number in range(300):
+        # Each with a signature of its own, so that it may be served alone.
+        author.write(f"{number}")
+        world.run(0.5)
+    world.settle()
+    world.cut(0, 1)
+    drip.drip_s = 2.0
+    world.link(2, 1)
+    world.run(1)
+    world.link(2, 0)
+    world.run(8)
+    assert joiner.chains.digest() == author.chains.digest()
+    assert joiner.run_bytes < 1.2 * _size(joiner)
+
+
+def test_a_slow_link_is_asked_on_while_it_delivers_as_well_as_it_can() -> None:
+    world = World(7, 3)
+    _history(world, 2, 3_000)
+    joiner = world.members[2]
+    # A full run every two seconds: whoever else is asked would share that path.
+    world.faults = Faults(delay_s=(0.1, 0.2), read_s=(1.9, 2.0))
+    world.link(2, 0)
+    world.run(1)
+    world.link(2, 1)
+    world.settle(600)
+    world.check()
+    assert joiner.run_bytes < 1.1 * _size(joiner)
+
+
 def test_what_a_peer_was_asked_for_moves_when_its_link_ends() -> None:
     world = World(6, 3)
     _history(world, 2, 200)

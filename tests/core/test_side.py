@@ -1,5 +1,6 @@
 import pytest
 
+from p2pchat.core.chain import Ask
 from p2pchat.core.side import Side
 from p2pchat.core.wire import Row, Want
 from tests.harness.pair import journals
@@ -60,6 +61,25 @@ def test_one_link_at_a_time_is_asked_until_it_is_quiet_for_long() -> None:
     assert side.look(own, 4.0) is None
     other.free(own)
     assert side.look(own, 5.0) == Want(TAG, own, 4, 9)
+
+
+def test_a_trickle_of_what_was_asked_for_is_as_good_as_nothing() -> None:
+    ann, _ = journals(40, 0)
+    entries = ann.entries[ann.own]
+    ask = Ask(30)
+    assert [ask.quiet_s(now) for now in (1.0, 2.0)] == [0.0, 1.0]
+    ask.came(entries[:9])
+    assert ask.quiet_s(3.0) == 2.0, "a few of thirty"
+    ask.last = 35
+    ask.came(entries[9:31])
+    assert ask.quiet_s(4.0) == 0.0, "all that was asked for by then"
+    wide = [ann.say("x" * 20_000) for _ in range(2)]
+    ask = Ask(1_000)
+    ask.quiet_s(1.0)
+    ask.came(wide[:1])
+    assert ask.quiet_s(2.0) == 1.0
+    ask.came(wide[1:])
+    assert ask.quiet_s(3.0) == 0.0, "as much as comes by a slow path"
 
 
 def test_what_has_come_leaves_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:

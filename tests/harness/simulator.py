@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from p2pchat.core.bounds import RUN_BYTES
 from p2pchat.core.chain import Chains, Head
 from p2pchat.core.clock import HybridClock
 from p2pchat.core.entry import DEVICE, MESSAGE, Entry, MessageBody, chain_id
@@ -71,7 +72,7 @@ class Disk:
                 self._followers.setdefault(cause, []).append(node.id)
         self._nodes.update((node.id, node) for node in changed)
 
-    def run(self, load: Load, size_bytes: int = 65_536) -> list[Entry]:
+    def run(self, load: Load, size_bytes: int = RUN_BYTES) -> list[Entry]:
         """As `p2pchat.store.journal.run`."""
         found: list[Entry] = []
         size = signed = 0
@@ -120,6 +121,8 @@ class Member:
         self.skew_s = 0.0
         self.mute = False
         """tells heads, and never delivers"""
+        self.drip_s: float | None = None
+        """delivers one entry at a time, each after so long"""
         self.disk = Disk()
         self.ends: dict[int, End] = {}
         self.frames = self.bytes = self.run_bytes = 0
@@ -282,7 +285,7 @@ class End:
                         self.link.carry(self, frame, bulk=bulk)
                 case Emit(Load() as load):
                     self._busy = True
-                    delay_s = self.member.world.between("read_s")
+                    delay_s = self.member.drip_s or self.member.world.between("read_s")
                     self.member.later(delay_s, functools.partial(self._loaded, load))
                     return
                 case Emit(PeerHas() as fact):
@@ -300,7 +303,8 @@ class End:
                 self.flush()
 
     def _loaded(self, load: Load) -> None:
-        self.machine.loaded(load, self.member.disk.run(load))
+        size_bytes = 1 if self.member.drip_s else RUN_BYTES
+        self.machine.loaded(load, self.member.disk.run(load, size_bytes))
         self._go_on()
 
     def _set_timer(self) -> None:
