@@ -372,6 +372,8 @@ class Reconcile:
             case Verdict.BAD:
                 self._outputs.append(Close("bad-frame"))
             case Fork(chain):
+                # Another link may have brought our half just now; it is read from the disk.
+                self._outputs.append(Persist(Append(chains.room, (), chains.reloads)))
                 self._outputs.append(Emit(Forked(chains.room, chain, result)))
                 side.weigh(chain)
             case Verdict():

@@ -14,8 +14,8 @@ from p2pchat.core.bounds import (
 from p2pchat.core.brief import in_brief
 from p2pchat.core.chain import Branch, ForkProof, Head
 from p2pchat.core.entry import Entry, entry_id, statement
-from p2pchat.core.facts import Forked, Load
-from p2pchat.core.machine import Close, Emit, Send
+from p2pchat.core.facts import Append, Forked, Load
+from p2pchat.core.machine import Close, Emit, Persist, Send
 from p2pchat.core.pushing import pushed_together
 from p2pchat.core.reconcile import Reconcile
 from p2pchat.core.wire import (
@@ -344,6 +344,28 @@ def _carried(machine: Reconcile) -> list[object]:
     for send in sends:
         assert len(send.frame) <= (FRAME_BYTES_MAX if send.bulk else LIVE_BYTES_MAX)
     return [decode(send.frame) for send in sends]
+
+
+def test_a_fork_whose_own_half_is_gone_is_proven_by_others() -> None:
+    bob, proof = _forking()
+    [chain] = bob.chains.heads
+    last = bob.entries[chain][-1]
+    machine = Reconcile(b"T" * 32, random_from(1), 0.0)
+    machine.share(bob.chains)
+    [summary] = _sent(machine)
+    assert isinstance(summary, Summary)
+    [other] = proof.other.headers
+    machine.receive(Run(summary.tag, (other,), (last.body,), proof.other.signature, pushed=False))
+    outputs = list(machine.outputs())
+    [at] = [
+        at
+        for at, one in enumerate(outputs)
+        if isinstance(one, Emit) and isinstance(one.fact, Forked)
+    ]
+    assert Persist(Append(bob.chains.room, (), 0)) in outputs[:at], "our half has to be on disk"
+    assert bob.chains.forks == {chain: None}
+    machine.receive(Fork(summary.tag, proof))
+    assert Emit(Forked(bob.chains.room, chain, proof)) in list(machine.outputs())
 
 
 def test_two_who_were_shown_other_forks_are_level_once_they_meet() -> None:

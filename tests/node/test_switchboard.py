@@ -1,10 +1,17 @@
 """What links bring reaches the parts that it concerns."""
 
+import asyncio
+import copy
+import os
 import shutil
 from pathlib import Path
 
 from p2pchat import events
+from p2pchat.core.chain import Accepted
+from p2pchat.core.entry import MESSAGE, MessageBody
+from p2pchat.core.wire import Run, encode
 from p2pchat.node.node import Node
+from p2pchat.store import journal
 from tests.harness.crew import Crew
 from tests.node.people import heard, meet, person
 
@@ -74,3 +81,48 @@ async def test_whoever_is_blocked_is_refused(tmp_path: Path) -> None:
         assert not ann.switchboard.refuses(bob.person)
         await ann.node.people.block(bob.person, blocked=True)
         assert ann.switchboard.refuses(bob.person)
+
+
+async def test_a_fork_seen_before_its_first_half_is_on_disk_is_kept(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "mal") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "mal")
+        await crew["mal"].say("first")
+        await crew.settle()
+        ann, mal = crew["ann"], crew["mal"]
+        room = (await ann.room()).key
+        await crew.until(crew.level)
+        rooms, chains = mal.parts.rooms, mal.group(room)
+        own = rooms.own_chain(room)
+        head = copy.copy(chains.heads[own])
+        written = []
+        for text in ("yes", "no"):
+            chains.restore(own, head)
+            entry = chains.write(
+                rooms.identity(),
+                rooms._incarnation,
+                time=head.time + 1,
+                kind=MESSAGE,
+                body=MessageBody(text),
+                random=os.urandom,
+                epoch=chains.writing_epoch() or b"",
+            )
+            assert entry.signature is not None
+            written.append((entry.raw, entry.body, entry.signature))
+        # As if another link had brought it in the same turn of the loop.
+        raw, body, signature = written[0]
+        assert isinstance(ann.group(room).accept([raw], [body], signature), Accepted)
+        raw, body, signature = written[1]
+        session = mal.peers.session(ann.person)
+        assert session is not None
+        tag = session.tag(room)
+        assert tag is not None
+        await mal.pipes["ann"].send(encode(Run(tag, (raw,), (body,), signature, pushed=False)))
+        await crew.until(lambda: ann.group(room).forks.get(own) is not None)
+
+        async def kept() -> bool:
+            return own in await ann.parts.database.read(lambda tx: journal.forks(tx, room))
+
+        async with asyncio.timeout(10):
+            while not await kept():
+                await asyncio.sleep(0.01)
