@@ -8,7 +8,8 @@ high(e) = the least of: the claimed time of the next in its chain; those of its 
 eff(e)  = max(low, min(claimed, high)); order by (eff, chain id, seq)
 
 A run is an entry that names others and what follows in its chain without naming any, 64 at most.
-Witnesses are entries of other chains that name e, of many the 16 with the least ids.
+Witnesses are entries of other chains that name e, of many the 16 with the least ids. All of it is
+of one room: what names entries of another, which not all members know, follows nothing there.
 
 So a clock ahead is pulled back by the author's next correct entry or by the first reply, with all
 that it wrote in between; a clock behind cannot go before what its author had seen, and moves
@@ -44,6 +45,7 @@ class Node:
     high: int | None = None
     eff: int = 0
     prev: bytes = b""
+    room: bytes = b""
 
     @property
     def names_others(self) -> bool:
@@ -56,7 +58,7 @@ class Node:
 
 
 class Web(Protocol):
-    """Where the nodes are kept."""
+    """Where the nodes of one room are kept; it knows of no other's."""
 
     def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
         """Those of `ids` that are known, with `high` and `eff` as last kept."""

@@ -75,7 +75,10 @@ def insert(tx: Connection, entries: Sequence[Entry], *, fresh: bool = False) -> 
     # Before they are there: to move them in the index afterwards would cost as much again.
     new = {entry.id: timeline_node(entry) for entry in entries}
     placed = {
-        node.id: node for node in Timeline(Web(tx, new, named=not fresh)).insert(new.values())
+        node.id: node
+        for node in Timeline(Web(tx, entries[0].header.room, new, named=not fresh)).insert(
+            new.values()
+        )
     }
     append(tx, entries, placed)
     moved = [node for id_, node in placed.items() if id_ not in new]
@@ -374,38 +377,50 @@ def timeline_node(entry: Entry) -> Node:
     """A new entry as the order sees it."""
     header = entry.header
     causes = (header.prev, *header.after) if header.seq else header.after
-    return Node(entry.id, header.time, causes, prev=header.prev)
+    return Node(entry.id, header.time, causes, prev=header.prev, room=header.room)
 
 
 class Web:
-    """Entries on disk as the order's web (`core.timeline.Web`).
+    """Entries of one room on disk as the order's web (`core.timeline.Web`).
 
-    `new` are not there yet; `named`: though what is there may name them.
+    `after` may name what it likes: of another room, which not all members have, it says nothing
+    here. `new` are not there yet; `named`: though what is there may name them.
     """
 
-    def __init__(self, tx: Connection, new: Container[bytes] = (), *, named: bool = True) -> None:
+    def __init__(
+        self, tx: Connection, room: bytes, new: Container[bytes] = (), *, named: bool = True
+    ) -> None:
         self._tx = tx
+        self._room = room
         self._new = new
         self._named = named
 
     def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
         memory: dict[bytes, Node] = self._tx.memory
-        found = {id_: memory[id_] for id_ in ids if id_ in memory}
-        missing = [id_ for id_ in ids if id_ not in found]
+        room = self._room
+        known = {id_: node for id_ in ids if (node := memory.get(id_)) is not None}
+        missing = [id_ for id_ in ids if id_ not in known]
+        found = {id_: node for id_, node in known.items() if node.room == room}
         for id_, time, raw, high, eff in self._in(
-            "SELECT id, time, header, high, eff FROM entries WHERE id IN ({})", missing
+            # The plus keeps it to the index of ids.
+            "SELECT id, time, header, high, eff FROM entries WHERE id IN ({}) AND +room = ?",
+            missing,
+            room,
         ):
             header = parse_header(raw)
             assert header is not None
             causes = (header.prev, *header.after) if header.seq else header.after
-            found[id_] = Node(id_, time, causes, high, eff, header.prev)
+            found[id_] = Node(id_, time, causes, high, eff, header.prev, room)
         return found
 
     def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
         found: dict[bytes, list[bytes]] = {}
         named = ids if self._named else [id_ for id_ in ids if id_ not in self._new]
         for cause, follower in self._in(
-            "SELECT cause, follower FROM causes WHERE cause IN ({})", named
+            "SELECT cause, follower FROM causes JOIN entries ON entries.id = follower"
+            " WHERE cause IN ({}) AND +room = ?",
+            named,
+            self._room,
         ):
             found.setdefault(cause, []).append(follower)
         # Those that are new end their chains.
@@ -417,8 +432,10 @@ class Web:
     def witnesses(self, id_: bytes, count: int) -> list[bytes]:
         following = [next_ for _, next_ in self._next([id_])]
         rows = self._tx.execute(
-            "SELECT follower FROM causes WHERE cause = ? ORDER BY follower LIMIT ?",
-            (id_, count + len(following)),
+            # CROSS JOIN keeps it to the order of the first table, of which it reads no more.
+            "SELECT follower FROM causes CROSS JOIN entries ON entries.id = follower"
+            " WHERE cause = ? AND +room = ? ORDER BY follower LIMIT ?",
+            (id_, self._room, count + len(following)),
         )
         others = [row[0] for row in rows if row[0] not in following]
         return [*following, *others[:count]]
@@ -432,10 +449,11 @@ class Web:
             ids,
         )
 
-    def _in(self, query: str, ids: Sequence[bytes]) -> Iterator[Any]:
+    def _in(self, query: str, ids: Sequence[bytes], *more: bytes) -> Iterator[Any]:
         for start in range(0, len(ids), _TOGETHER):
             part = ids[start : start + _TOGETHER]
-            yield from self._tx.execute(query.format(", ".join("?" * len(part))), part)
+            marks = ", ".join("?" * len(part))
+            yield from self._tx.execute(query.format(marks), (*part, *more))
 
 
 def _remember(tx: Connection, new: Mapping[bytes, Node]) -> None:

@@ -61,12 +61,13 @@ def _take_out(
     ids = {entry.id for entry in gone}
     nodes = [journal.timeline_node(entry) for entry in gone]
     causes = {cause for node in nodes for cause in node.causes} - ids
-    found = journal.Web(tx).followers(sorted(ids))
+    room = gone[0].header.room
+    found = journal.Web(tx, room).followers(sorted(ids))
     followers = {follower for some in found.values() for follower in some} - ids
     tx.executemany("DELETE FROM causes WHERE follower = ?", [(id_,) for id_ in ids])
     tx.execute("DELETE FROM entries WHERE chain = ? AND seq > ?", (number, beyond))
     tx.memory.clear()
-    timeline = Timeline(journal.Web(tx))
+    timeline = Timeline(journal.Web(tx, room))
     journal.place(tx, timeline.removed(sorted(causes), sorted(followers)))
 
 

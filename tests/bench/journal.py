@@ -130,9 +130,9 @@ class NodeEnd:
         def one(tx: Connection, causes: tuple[bytes, ...], time_: int) -> float:
             # As after a start: what the writer remembers is no part of it.
             tx.memory.clear()
-            new = Place(os.urandom(32), time_, causes)
+            new = Place(os.urandom(32), time_, causes, room=room.key)
             started = time.perf_counter()
-            journal.place(tx, Timeline(journal.Web(tx, {new.id})).insert([new]))
+            journal.place(tx, Timeline(journal.Web(tx, room.key, {new.id})).insert([new]))
             return time.perf_counter() - started
 
         def work(tx: Connection) -> tuple[float, float]:

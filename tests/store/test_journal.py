@@ -181,7 +181,7 @@ async def test_followers_are_who_comes_next_and_who_names_it(database: Database)
         journal.append(tx, [first, second])
         journal.append(tx, [reply])
         journal.append(tx, [early])
-        web = journal.Web(tx)
+        web = journal.Web(tx, ROOM)
         # The cause of the last has not come yet, and is found all the same.
         found = web.followers([first.id, second.id, b"u" * 32])
         assert {id_: sorted(ids) for id_, ids in found.items()} == {
@@ -195,6 +195,50 @@ async def test_followers_are_who_comes_next_and_who_names_it(database: Database)
         }
 
     await database.write(work)
+
+
+async def test_what_another_room_names_moves_nothing_here(database: Database) -> None:
+    alice, bob = Author(b"A"), Author(b"B")
+    elsewhere = Author(b"B", b"S" * 32)
+    first, reply = alice.write(at_s=50), bob.write(at_s=60)
+    # Whoever lacks the other room could not see this one.
+    foreign = elsewhere.write(at_s=10, after=(first.id, reply.id))
+    follows = elsewhere.write(at_s=5)
+
+    def order(tx: Connection) -> dict[bytes, int]:
+        return journal.places(tx, [first.id, reply.id, foreign.id, follows.id])
+
+    def work(tx: Connection, *, late: bool) -> None:
+        if not late:
+            add(tx, first)
+            add(tx, reply)
+        add(tx, foreign, follows)
+        if late:
+            add(tx, first)
+            add(tx, reply)
+        for _ in range(2):
+            assert order(tx) == {
+                first.id: first.header.time,
+                reply.id: reply.header.time,
+                foreign.id: follows.header.time,
+                follows.id: follows.header.time + 1,
+            }
+            web = journal.Web(tx, ROOM)
+            assert web.followers([first.id]) == {}
+            assert web.witnesses(first.id, 16) == []
+            assert web.nodes([foreign.id, follows.id]) == {}
+            tx.memory.clear()
+
+    await database.write(lambda tx: rooms.add(tx, elsewhere.room, "direct", "", 2.0, []))
+    for late in (False, True):
+        await database.write(lambda tx, late=late: work(tx, late=late))  # type: ignore[misc]
+        await database.write(_empty)
+
+
+def _empty(tx: Connection) -> None:
+    for table in ("causes", "entries", "chains"):
+        tx.execute(f"DELETE FROM {table}")
+    tx.memory.clear()
 
 
 async def test_messages_between_are_the_newest_of_one_kind(database: Database) -> None:
