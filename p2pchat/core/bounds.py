@@ -67,7 +67,7 @@ REACTIONS_MAX = 64
 """Different reactions shown with a message, those of most people first."""
 
 AMENDMENTS_BY_ONE = 64
-"""Edits, or reactions, of one person to one message: of more, the latest count."""
+"""Edits, reactions or pins of one person to one message: of more, the latest count."""
 
 PINS_MAX = 100
 """Messages pinned in a room: of more, the ones pinned last."""

@@ -52,6 +52,8 @@ class Fold:
         self._new: dict[bytes, Entry] = {}
         self._targets: set[bytes] = set()
         self._amendments: list[tuple[Entry, Amendment]] = []
+        self._surplus: dict[bytes, list[bytes]] = {}
+        """target -> edits of it that are too many since these entries came"""
         self.changes: list[tuple[Changed, Certificate]] = []
         """what was done to messages that were here before, and by which device"""
         self.hurried = False
@@ -117,8 +119,12 @@ class Fold:
 
     def _take_back(self, target: bytes) -> None:
         """What a delete took may be had from members who never heard of it."""
-        named = amendments.naming(self._tx, self._chains.room, [target]).get(target, [])
-        amendments.missed(self._tx, [target, *(one.id for one in named if one.kind == EDIT)])
+        tx = self._tx
+        named = amendments.naming(tx, self._chains.room, [target]).get(target, [])
+        edits = [one for one in named if one.kind == EDIT]
+        amendments.missed(tx, [target, *(one.id for one in edits)])
+        for person in {one.person for one in edits}:
+            amendments.missed(tx, amendments.surplus(tx, target, person))
 
     def judge(self) -> None:
         """Who may delete what others wrote may have changed."""
@@ -164,13 +170,14 @@ class Fold:
             self._targets.add(one.target)
         self._amendments.append((entry, one))
         many = amendments.add(self._tx, self._chains.room, one, entry.header.time)
-        if kind == EDIT:
-            amendments.drop(self._tx, many)
+        if kind == EDIT and many:
+            self._surplus.setdefault(one.target, []).extend(many)
 
     def settle(self) -> None:
         """Carry out what all that was taken has come to."""
         new, targets, said = self._new, self._targets, self._amendments
         self._new, self._targets, self._amendments = {}, set(), []
+        surplus, self._surplus = self._surplus, {}
         ids = list(targets | new.keys())
         if not ids and not said:
             return
@@ -183,7 +190,8 @@ class Fold:
         for id_ in sorted(touched):
             entry = here.get(id_)
             if entry is not None and self._is_message(entry):
-                self._settle(entry, named.get(id_, ()), gone=id_ in gone)
+                more = surplus.get(id_, ())
+                self._settle(entry, named.get(id_, ()), more, gone=id_ in gone)
         for entry, one in said:
             target = here.get(one.target)
             if target is not None and one.target not in new and self._is_message(target):
@@ -192,8 +200,10 @@ class Fold:
     def _is_message(self, entry: Entry) -> bool:
         return entry.header.room == self._chains.room and entry.header.kind == MESSAGE
 
-    def _settle(self, entry: Entry, named: Iterable[Amendment], *, gone: bool) -> None:
-        tx, body = self._tx, self._chains.read(entry)
+    def _settle(
+        self, entry: Entry, named: Iterable[Amendment], surplus: Sequence[bytes], *, gone: bool
+    ) -> None:
+        tx, body, before = self._tx, self._chains.read(entry), gone
         amended = read_of(self._chains, entry, named, self._admins)
         deleted = amended.deleted_by is not None
         if not deleted and not gone and isinstance(body, MessageBody) and body.lifetime_s:
@@ -208,7 +218,9 @@ class Fold:
             search.forget(tx, entry.id)
         if deleted or gone:
             lacking.forget(tx, entry.id)
-            amendments.drop(tx, [entry.id, *amended.edits])
+            if not before:  # later ones go as they come
+                surplus = amendments.surplus(tx, entry.id, person_of(self._chains, entry))
+            amendments.drop(tx, [entry.id, *amended.edits, *surplus])
             expiring.forget(tx, entry.id)
         else:
             for id_, one in amendments.entries(tx, [entry.id, *amended.edits]).items():

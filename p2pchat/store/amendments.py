@@ -1,5 +1,7 @@
 """What entries say of others, on disk, and the bodies that go when it is a delete.
 
+Of what one person says of one message the latest counts, so that reading it has an end. The rest is
+kept, its `kind` negative, since what was later may be taken out of the room.
 Decides nothing: who may say what is `core.talk`'s.
 """
 
@@ -24,6 +26,7 @@ __all__ = [
     "named",
     "naming",
     "pins",
+    "surplus",
     "take_back",
 ]
 
@@ -32,7 +35,7 @@ _TOGETHER = 500
 
 
 def add(tx: Connection, room: bytes, amendment: Amendment, time: int) -> list[bytes]:
-    """Keep one, `time` being its entry's; answers those that are too many now, and forgotten."""
+    """Keep one, `time` being its entry's; answers those that count no more, being too many."""
     one = amendment
     tx.execute(
         "INSERT OR IGNORE INTO amendments (id, target, kind, room, person, time, text, state)"
@@ -45,7 +48,7 @@ def add(tx: Connection, room: bytes, amendment: Amendment, time: int) -> list[by
         " ORDER BY time DESC, id DESC LIMIT -1 OFFSET ?",
         (one.target, one.kind, one.person, AMENDMENTS_BY_ONE),
     ).fetchall()
-    tx.executemany("DELETE FROM amendments WHERE id = ?", [(row[0],) for row in many])
+    tx.executemany("UPDATE amendments SET kind = -kind WHERE id = ?", many)
     return [row[0] for row in many]
 
 
@@ -65,6 +68,15 @@ def naming(tx: Connection, room: bytes, targets: Sequence[bytes]) -> dict[bytes,
                 Amendment(id_, target, kind, person, text, bool(state))
             )
     return found
+
+
+def surplus(tx: Connection, target: bytes, person: bytes) -> list[bytes]:
+    """Edits of one message by its author that do not count, being too many."""
+    rows = tx.execute(
+        "SELECT id FROM amendments WHERE target = ? AND kind = ? AND person = ?",
+        (target, -EDIT, person),
+    )
+    return [row[0] for row in rows]
 
 
 def named(tx: Connection, room: bytes, ids: Sequence[bytes]) -> set[bytes]:
@@ -96,9 +108,9 @@ def pins(tx: Connection, room: bytes) -> list[tuple[bytes, bool]]:
     """Target and on of the room's newest pin entries, the last in order first."""
     rows = tx.execute(
         "SELECT a.target, a.state FROM entries JOIN amendments AS a ON a.id = entries.id"
-        " WHERE entries.room = ? AND entries.kind = ?"
+        " WHERE entries.room = ? AND entries.kind = ? AND a.kind = ?"
         " ORDER BY eff DESC, chain_id DESC, seq DESC LIMIT ?",
-        (room, PIN, PINS_READ),
+        (room, PIN, PIN, PINS_READ),
     )
     return [(target, bool(state)) for target, state in rows]
 
@@ -151,9 +163,20 @@ def hide(tx: Connection, id_: bytes, *, hidden: bool) -> None:
 
 def take_back(tx: Connection, id_: bytes) -> bytes | None:
     """An entry of these is not in the journal any more; answers its target."""
-    row = tx.execute("SELECT target FROM amendments WHERE id = ?", (id_,)).fetchone()
-    tx.execute("DELETE FROM amendments WHERE id = ?", (id_,))
-    return row[0] if row else None
+    row = tx.execute(
+        "DELETE FROM amendments WHERE id = ? RETURNING target, kind, person", (id_,)
+    ).fetchone()
+    if row is None:
+        return None
+    target, kind, person = row
+    if kind > 0:
+        # The latest of those that were too many counts again.
+        tx.execute(
+            "UPDATE amendments SET kind = ? WHERE id = (SELECT id FROM amendments"
+            " WHERE target = ? AND kind = ? AND person = ? ORDER BY time DESC, id DESC LIMIT 1)",
+            (kind, target, -kind, person),
+        )
+    return bytes(target)
 
 
 def missed(tx: Connection, ids: Iterable[bytes]) -> None:

@@ -83,21 +83,47 @@ async def test_a_chain_without_a_deleted_body_is_served_and_taken(
         assert await cut.texts() == []
 
 
-async def test_more_edits_than_count_are_forgotten_the_first_first(desk: Desk) -> None:
-    entry = await desk.say("0")
-    edits = [
-        await desk.write(EDIT, EditBody(entry.id, str(number)))
-        for number in range(1, AMENDMENTS_BY_ONE + 3)
-    ]
-    assert await desk.texts() == [str(AMENDMENTS_BY_ONE + 2)]
+async def _edit_often(desk: Desk, entry: Entry, count: int) -> list[Entry]:
+    return [await desk.write(EDIT, EditBody(entry.id, f"word{number}")) for number in range(count)]
+
+
+async def test_more_edits_than_count_are_gone_from_disk_once_it_is_deleted(desk: Desk) -> None:
+    entry = await desk.say("first")
+    edits = await _edit_often(desk, entry, AMENDMENTS_BY_ONE + 2)
+    assert await desk.texts() == [f"word{AMENDMENTS_BY_ONE + 1}"]
+    assert None not in (await desk.bodies()).values()
+    delete = await desk.write(DELETE, DeleteBody(entry.id))
+    edits += await _edit_often(desk, entry, 2)
     bodies = await desk.bodies()
-    assert [bodies[edit.id] is None for edit in edits[:4]] == [True, True, False, False]
+    assert [bodies[one.id] for one in (entry, *edits)] == [None] * (len(edits) + 1)
+    # All of them may be had again, should the delete not count any more.
+    await _cut(desk, edits[-3])
+    assert delete.id not in await desk.bodies()
+    tables = await desk.tables()
+    assert tables[2] == []
+
+
+async def test_a_cut_leaves_the_same_text_however_many_edits_it_takes(
+    desks: tuple[Desk, Desk],
+) -> None:
+    near, far = desks
+    entry = await near.say("I agree")
+    await near.write(EDIT, EditBody(entry.id, "I do not agree"))
+    runs = list(near.committed)
+    end = await near.say("the end")
+    await _edit_often(near, entry, AMENDMENTS_BY_ONE + 1)
+    for run in runs:
+        await far.take(run)  # and no more, before it heard of the removal
+    await _cut(near, end)
+    for desk in (near, far):
+        assert (await desk.texts())[0] == "I do not agree"
+        assert await desk.texts("agree") == ["I do not agree"]
+    assert await near.texts(f"word{AMENDMENTS_BY_ONE}") == []
 
 
 async def test_an_edit_that_counts_no_more_is_found_no_more(desk: Desk) -> None:
     entry = await desk.say("first")
-    for number in range(AMENDMENTS_BY_ONE):
-        last = await desk.write(EDIT, EditBody(entry.id, f"word{number}"))
+    last = (await _edit_often(desk, entry, AMENDMENTS_BY_ONE))[-1]
     # As if the clock of the last one had been the furthest behind.
     await desk.database.write(
         lambda tx: tx.execute("UPDATE amendments SET time = 0 WHERE id = ?", (last.id,)).fetchall()
@@ -106,7 +132,6 @@ async def test_an_edit_that_counts_no_more_is_found_no_more(desk: Desk) -> None:
     for word in ("first", f"word{AMENDMENTS_BY_ONE - 1}"):
         assert await desk.texts(word) == []
     assert await desk.texts("latest") == ["latest"]
-    assert (await desk.bodies())[last.id] is None
 
 
 async def test_a_message_that_nobody_amends_is_not_read_in_its_commit(

@@ -56,18 +56,46 @@ async def test_deletes_are_known_by_messages_that_are_here(database: Database) -
     await database.write(work)
 
 
-async def test_of_too_many_by_one_the_latest_stay_whatever_came_first(database: Database) -> None:
+def _order(many: int) -> list[int]:
+    return [(number * 7) % many for number in range(many)]
+
+
+async def test_of_too_many_by_one_the_latest_count_whatever_came_first(database: Database) -> None:
     def work(tx: Connection) -> None:
         many = AMENDMENTS_BY_ONE + 3
         gone: list[bytes] = []
-        for number in range(many):
-            time = (number * 7) % many
+        for time in _order(many):
             one = Amendment(bytes([time]) * 32, b"t" * 32, EDIT, _ANN)
             gone += amendments.add(tx, ROOM, one, time)
             gone += amendments.add(tx, ROOM, one, time)
         assert {id_[0] for id_ in gone} == {0, 1, 2}
-        kept = tx.execute("SELECT count(*) FROM amendments").fetchone()[0]
+        assert {id_[0] for id_ in amendments.surplus(tx, b"t" * 32, _ANN)} == {0, 1, 2}
+        assert amendments.surplus(tx, b"t" * 32, b"b" * 32) == []
+        kept = tx.execute("SELECT count(*) FROM amendments WHERE kind = ?", (EDIT,)).fetchone()[0]
         assert kept == AMENDMENTS_BY_ONE
+
+    await database.write(work)
+
+
+async def test_what_was_too_much_counts_again_when_what_was_later_is_gone(
+    database: Database,
+) -> None:
+    def counting(tx: Connection) -> set[int]:
+        rows = tx.execute("SELECT id FROM amendments WHERE kind = ?", (EDIT,))
+        return {row[0][0] for row in rows}
+
+    def work(tx: Connection) -> None:
+        many = AMENDMENTS_BY_ONE + 9
+        for time in _order(many):
+            one = Amendment(bytes([time]) * 32, b"t" * 32, EDIT, _ANN)
+            amendments.add(tx, ROOM, one, time)
+        # One of those that do not count changes nothing, and does not come back.
+        assert amendments.take_back(tx, bytes([7]) * 32) == b"t" * 32
+        assert counting(tx) == set(range(9, many))
+        for time in range(20, many):
+            amendments.take_back(tx, bytes([time]) * 32)
+        assert counting(tx) == set(range(20)) - {7}
+        assert amendments.surplus(tx, b"t" * 32, _ANN) == []
 
     await database.write(work)
 

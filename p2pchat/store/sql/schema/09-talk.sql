@@ -1,5 +1,6 @@
 -- What can be read of edits, deletes, reactions and pins: who says what of which entry. The target
--- may not be here yet. `text`: of a reaction.
+-- may not be here yet. `text`: of a reaction. `kind` is negative where it does not count, for there
+-- are too many later ones by that person.
 CREATE TABLE amendments (
     id      BLOB PRIMARY KEY,
     target  BLOB NOT NULL,
