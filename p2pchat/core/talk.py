@@ -145,6 +145,11 @@ def pinned(pins: Iterable[tuple[bytes, bool]]) -> list[bytes]:
     return [target for target, on in decided.items() if on][:PINS_MAX]
 
 
-def expiry(eff: int, lifetime_s: int) -> int:
-    """When a message disappears: Unix milliseconds, from its place in the order."""
-    return (eff >> 16) + lifetime_s * 1000
+def expiry(time: int, eff: int, received_ms: int, lifetime_s: int) -> int:
+    """When a message disappears: Unix milliseconds.
+
+    It counts from when its author says that it was written, though not from later than we had it.
+    Its place in the order `eff` only helps where the author's clock was behind: then it counts from
+    what the author had seen. So others make it neither go before its time nor stay.
+    """
+    return min(max(time, eff) >> 16, received_ms) + lifetime_s * 1000

@@ -83,7 +83,7 @@ class Fold:
                 if entry.body is None:
                     self._targets.add(entry.id)
                 elif entry.id in lives:
-                    expiring.add(self._tx, entry.id, lives[entry.id])
+                    expiring.add(self._tx, entry.id, lives[entry.id], self._now_ms)
                     self.hurried = True
             elif kind != SHARE:
                 self._take_amendment(entry)
@@ -155,7 +155,6 @@ class Fold:
         """The order has moved these entries."""
         if not ids:
             return
-        expiring.move(self._tx, ids)
         self._targets |= amendments.edited_by(self._tx, ids)
 
     def _take_amendment(self, entry: Entry) -> None:
@@ -207,7 +206,8 @@ class Fold:
         amended = read_of(self._chains, entry, named, self._admins)
         deleted = amended.deleted_by is not None
         if not deleted and not gone and isinstance(body, MessageBody) and body.lifetime_s:
-            gone = expiring.add(tx, entry.id, body.lifetime_s) <= self._now_ms
+            at = expiring.add(tx, entry.id, body.lifetime_s, self._now_ms)
+            gone = at <= self._now_ms
             self.hurried = True
         edit = current(tx, [amended]).get(amended)
         text = text_of(self._chains, entry) and text_of(self._chains, edit or entry)

@@ -20,7 +20,7 @@ from p2pchat.core.talk import (
 )
 from p2pchat.core.timeline import clock_off_ms
 from p2pchat.events import Message, Reaction, rfc3339
-from p2pchat.store import amendments, journal
+from p2pchat.store import amendments, expiring, journal
 from p2pchat.store.database import Connection
 
 __all__ = [
@@ -49,7 +49,9 @@ class Reading:
     """whose text it has"""
     pinned: bool
     place: int
-    """in the order: what its lifetime counts from"""
+    """in the order"""
+    ends_ms: int | None
+    """when it disappears, if that is settled"""
     gone: bool
     """whether its body was dropped"""
 
@@ -71,12 +73,13 @@ def readings(
     said = list(amendments.named(tx, chains.room, ids))
     named = amendments.naming(tx, chains.room, said)
     pins = set(pinned(amendments.pins(tx, chains.room))) if said else set()
+    ends = expiring.of(tx, [entry.id for entry in messages])
     amended = {
         entry.id: read_of(chains, entry, named.get(entry.id, ()), admins) for entry in messages
     }
     edits = current(tx, amended.values())
     return {
-        id_: Reading(one, edits.get(one), id_ in pins, places[id_], id_ in gone)
+        id_: Reading(one, edits.get(one), id_ in pins, places[id_], ends.get(id_), id_ in gone)
         for id_, one in amended.items()
         if id_ in places
     }
@@ -128,7 +131,9 @@ def message(chains: Chains, entry: Entry, reading: Reading | None, now_ms: int) 
     edit = reading.edit if reading is not None else None
     end_ms = None
     if reading is not None and isinstance(body, MessageBody) and body.lifetime_s is not None:
-        end_ms = expiry(reading.place, body.lifetime_s)
+        end_ms = reading.ends_ms
+        if end_ms is None:
+            end_ms = expiry(entry.header.time, reading.place, now_ms, body.lifetime_s)
     deleted = amended.deleted_by is not None
     first = _text(body)
     # Without its own body nobody knows how long it may be shown, whatever an edit says.

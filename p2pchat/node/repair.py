@@ -20,7 +20,7 @@ from p2pchat.core.entry import DEVICE, Entry, body_fits, entry_id, signature_hol
 from p2pchat.core.group import certificate_of
 from p2pchat.core.identity import Certificate
 from p2pchat.errors import Error
-from p2pchat.store import journal, meta, rooms, search, snapshot, withheld
+from p2pchat.store import expiring, journal, meta, rooms, search, snapshot, withheld
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.journal import HeadRow
 from p2pchat.store.profile import Profile
@@ -30,6 +30,7 @@ __all__ = ["Damage", "Rebuilt", "find_damage", "rebuild"]
 _TABLES = (
     "meta", "contacts", "trust", "invites", "pursuits", "shares", "rooms", "members", "epochs",
     "forks", "withheld", "arrivals", "joins", "invite_rooms", "dropped", "lacking", "receipts",
+    "expiring",
 )  # fmt: skip
 """What is copied as far as it can be read; all else follows from entries, and is made anew."""
 
@@ -170,6 +171,7 @@ async def rebuild(profile: Profile, key: bytes) -> Rebuilt:
                 await target.write(partial(_withhold, acts=acts))
         await target.write(_mark_forks)
         await target.write(search.clear)
+        await target.write(expiring.tidy)
         await target.write(partial(meta.put, name="talk", value=b"0"))
     finally:
         await source.aclose()

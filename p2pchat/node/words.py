@@ -126,7 +126,7 @@ class Words:
         here = amendments.entries(tx, [entry.id for entry, _ in found.lives])
         for entry, lifetime_s in found.lives:
             if entry.id in here and here[entry.id].body is not None:
-                expiring.add(tx, entry.id, lifetime_s)
+                expiring.add(tx, entry.id, lifetime_s, self._talk.now_ms())
         for entry in found.dumb:
             amendments.hide(tx, entry.id, hidden=True)
 

@@ -1,28 +1,26 @@
-"""When messages disappear. An entry's place in the order may move, and its hour with it."""
+"""When messages disappear. It is settled once, when they are first read here: what others write
+later may move a message in the order, and must not move its hour."""
 
 from collections.abc import Sequence
 
 from p2pchat.core.talk import expiry
 from p2pchat.store.database import Connection
 
-__all__ = ["add", "due", "forget", "move", "next_due", "of"]
+__all__ = ["add", "due", "forget", "next_due", "of", "tidy"]
 
 _TOGETHER = 500
 """Ids in one statement."""
 
 
-def add(tx: Connection, id_: bytes, lifetime_s: int) -> int:
+def add(tx: Connection, id_: bytes, lifetime_s: int, now_ms: int) -> int:
     """A message that is in the journal will disappear; answers when, in Unix milliseconds."""
-    eff = tx.execute("SELECT eff FROM entries WHERE id = ?", (id_,)).fetchone()[0]
-    at = expiry(eff, lifetime_s)
-    tx.execute("INSERT OR REPLACE INTO expiring VALUES (?, ?, ?)", (id_, lifetime_s, at))
+    known = of(tx, [id_]).get(id_)
+    if known is not None:
+        return known
+    time, eff = tx.execute("SELECT time, eff FROM entries WHERE id = ?", (id_,)).fetchone()
+    at = expiry(time, eff, now_ms, lifetime_s)
+    tx.execute("INSERT INTO expiring VALUES (?, ?, ?)", (id_, lifetime_s, at))
     return at
-
-
-def move(tx: Connection, ids: Sequence[bytes]) -> None:
-    """The order has moved these entries."""
-    for id_, lifetime_s in _rows(tx, "lifetime_s", ids):
-        add(tx, id_, lifetime_s)
 
 
 def forget(tx: Connection, id_: bytes) -> None:
@@ -45,15 +43,16 @@ def next_due(tx: Connection) -> int | None:
     return found
 
 
+def tidy(tx: Connection) -> None:
+    """Forget messages that are not in the journal any more."""
+    tx.execute("DELETE FROM expiring WHERE id NOT IN (SELECT id FROM entries)")
+
+
 def of(tx: Connection, ids: Sequence[bytes]) -> dict[bytes, int]:
     """When those of `ids` disappear that do."""
-    return dict(_rows(tx, "at", ids))
-
-
-def _rows(tx: Connection, column: str, ids: Sequence[bytes]) -> list[tuple[bytes, int]]:
-    found: list[tuple[bytes, int]] = []
+    found: dict[bytes, int] = {}
     for start in range(0, len(ids), _TOGETHER):
         part = ids[start : start + _TOGETHER]
         marks = ", ".join("?" * len(part))
-        found += tx.execute(f"SELECT id, {column} FROM expiring WHERE id IN ({marks})", part)  # noqa: S608
+        found.update(tx.execute(f"SELECT id, at FROM expiring WHERE id IN ({marks})", part))  # noqa: S608
     return found

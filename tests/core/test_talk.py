@@ -143,5 +143,22 @@ def test_pins_are_bounded_and_the_latest_kept() -> None:
     assert pinned(many) == [target for target, _ in many[:PINS_MAX]]
 
 
-def test_a_lifetime_counts_from_the_place_in_the_order() -> None:
-    assert expiry(1_000 << 16 | 7, 5) == 6_000
+@pytest.mark.parametrize(
+    ("time_s", "place_s", "counts_from_s"),
+    [
+        (1_000, 1_000, 1_000),
+        (100, 100, 100),  # came late
+        (1_001, 1_001, 1_000),
+        (9_999, 9_999, 1_000),  # a clock ahead
+        (9_999, 100, 1_000),  # and pulled back
+        (1_000, 10, 1_000),  # pulled back though it was right
+        (1_000, 9_999, 1_000),  # others' clocks ahead
+        (100, 9_999, 1_000),
+        (10, 900, 900),  # a clock behind, and what it had seen
+    ],
+)
+def test_a_lifetime_counts_from_its_authors_time_within_what_we_know(
+    time_s: int, place_s: int, counts_from_s: int
+) -> None:
+    time, place = time_s * 1000 << 16 | 7, place_s * 1000 << 16 | 9
+    assert expiry(time, place, 1_000_000, 5) == counts_from_s * 1000 + 5_000

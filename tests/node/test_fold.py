@@ -242,6 +242,7 @@ async def _any_order(steps: list[tuple[str, bool, int]], order: random.Random) -
             given = {id(near): 0, id(far): 0}
 
             async def meet() -> None:
+                near.now = far.now = max(near.now, far.now)
                 for source, target in ((near, far), (far, near)):
                     own = source.own()
                     for entries in own[given[id(source)] :]:

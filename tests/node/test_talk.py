@@ -14,8 +14,9 @@ from p2pchat.core.entry import (
     EditBody,
 )
 from p2pchat.core.identity import Identity
+from p2pchat.events import rfc3339
 from p2pchat.node.node import Node
-from p2pchat.store import meta, search
+from p2pchat.store import journal, meta, search
 from p2pchat.store.database import Connection
 from signaling.tasks import owned_tasks
 from tests.node.desk import NOW, Desk, open_desk
@@ -32,6 +33,7 @@ async def test_a_message_disappears_on_every_disk_and_no_resync_brings_it_back(
         entry = await near.say("for a minute", 60)
         edit = await near.write(EDIT, EditBody(entry.id, "for 60 s"))
         await near.say("for ever")
+        far.now = near.now
         for entries in near.committed:
             await far.take(entries)
         assert await far.texts() == ["for 60 s", "for ever"]
@@ -58,6 +60,53 @@ async def test_a_message_disappears_on_every_disk_and_no_resync_brings_it_back(
         await far.take(near.committed[-1])
         assert (await far.bodies())[again.id] is None
         assert await far.texts() == ["for ever"]
+
+
+async def test_no_reply_moves_the_hour_of_a_message(
+    tmp_path: Path, ann: Identity, bob: Identity
+) -> None:
+    async with (
+        open_desk(tmp_path / "ann", ann, bob) as near,
+        open_desk(tmp_path / "bob", bob, ann) as far,
+    ):
+        await far.say("yesterday")
+        for run in far.own():
+            await near.take(run)
+        near.now += 86_400
+        await near.say("for an hour", 3_600)
+        shown = (await near.read())[-1]
+        for run in near.own():
+            await far.take(run)
+        # Bob's clock was put back.
+        count = len(far.own())
+        far.now -= 86_400
+        await far.say("yes")
+        for run in far.own()[count:]:
+            await near.take(run)
+        await near.rooms.talk.sweep()
+        assert await near.texts() == ["yesterday", "for an hour", "yes"]
+        assert (await near.read())[1].expires == shown.expires
+
+
+async def test_in_a_room_whose_order_is_far_ahead_messages_disappear_in_their_time(
+    tmp_path: Path, ann: Identity, bob: Identity
+) -> None:
+    async with (
+        open_desk(tmp_path / "ann", ann, bob) as near,
+        open_desk(tmp_path / "bob", bob, ann) as far,
+    ):
+        # Bob began the room, so that he is believed.
+        far.now += 170 * 365 * 86_400
+        await far.say("from the year 2197")
+        for run in far.own():
+            await near.take(run)
+        entry = await near.say("for a minute", 60)
+        place = (await near.database.read(lambda tx: journal.places(tx, [entry.id])))[entry.id]
+        assert place > entry.header.time
+        assert (await near.read())[-1].expires == rfc3339(near.now + 60)
+        near.now += 61
+        await near.rooms.talk.sweep()
+        assert (await near.bodies())[entry.id] is None
 
 
 async def test_the_watch_lets_go_when_the_hour_comes(desk: Desk) -> None:
