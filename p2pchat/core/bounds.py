@@ -81,8 +81,8 @@ LACKING_MAX = 64
 LACKING_BYTES = 262_144
 """What one such frame may make us send."""
 
-LACKING_TRIES = 8
-"""Peers asked for a body before it is taken for gone: a delete is not always known here."""
+LACKING_TRIES = 3
+"""Times that one person is asked for a body: it may have come there meanwhile, or been deleted."""
 
 LIFETIME_S_MAX = 366 * 86_400
 """Of a disappearing message; what shall stay longer shall stay."""

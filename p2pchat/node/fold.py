@@ -73,6 +73,10 @@ class Fold:
         sealed: list[Entry] = []
         for entry in entries:
             kind = entry.header.kind
+            if entry.body is None and kind != MESSAGE:
+                # Whatever it says: passing it on empty shall not make it vanish.
+                self._lack(entry.id)
+                continue
             if kind not in TALK and kind != SHARE:
                 continue
             if entry.body is not None and entry.header.epoch not in self._chains.epochs:
@@ -159,9 +163,6 @@ class Fold:
 
     def _take_amendment(self, entry: Entry) -> None:
         kind, person = entry.header.kind, person_of(self._chains, entry)
-        if entry.body is None:
-            self._lack(entry.id)
-            return
         one = amendment(entry.id, person, kind, self._chains.read(entry))
         if one is None:
             return

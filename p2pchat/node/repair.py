@@ -30,7 +30,7 @@ __all__ = ["Damage", "Rebuilt", "find_damage", "rebuild"]
 _TABLES = (
     "meta", "contacts", "trust", "invites", "pursuits", "shares", "rooms", "members", "epochs",
     "forks", "withheld", "arrivals", "joins", "invite_rooms", "dropped", "lacking", "receipts",
-    "expiring",
+    "expiring", "lacking_asked",
 )  # fmt: skip
 """What is copied as far as it can be read; all else follows from entries, and is made anew."""
 

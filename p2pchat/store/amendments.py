@@ -186,7 +186,7 @@ def missed(tx: Connection, ids: Iterable[bytes]) -> None:
 
 def forget(tx: Connection, room: bytes) -> None:
     """A room goes, with all its entries: to be called while they are there."""
-    for table in ("expiring", "late", "dropped"):
+    for table in ("expiring", "late", "dropped", "lacking_asked"):
         tx.execute(
             f"DELETE FROM {table} WHERE id IN (SELECT id FROM entries WHERE room = ?)",  # noqa: S608
             (room,),

@@ -9,6 +9,11 @@ from p2pchat.store.database import Connection
 
 __all__ = ["add", "fill", "forget", "rooms", "tried", "wanted"]
 
+_MARK = 8
+"""Bytes of a person's key that stand for it: too many to make another key for."""
+_LOOKED_AT = 4_096
+"""Beyond what is asked for at once; what was asked for least stands first."""
+
 
 def add(tx: Connection, room: bytes, id_: bytes) -> None:
     """This one came without; what is known of it stays."""
@@ -17,7 +22,8 @@ def add(tx: Connection, room: bytes, id_: bytes) -> None:
 
 def forget(tx: Connection, id_: bytes) -> None:
     """It has come, or is deleted."""
-    tx.execute("DELETE FROM lacking WHERE id = ?", (id_,))
+    for table in ("lacking", "lacking_asked"):
+        tx.execute(f"DELETE FROM {table} WHERE id = ?", (id_,))  # noqa: S608  (constants)
 
 
 def rooms(tx: Connection) -> set[bytes]:
@@ -25,18 +31,39 @@ def rooms(tx: Connection) -> set[bytes]:
     return {row[0] for row in tx.execute("SELECT DISTINCT room FROM lacking")}
 
 
-def wanted(tx: Connection, room: bytes, asked: Collection[bytes]) -> list[bytes]:
-    """What somebody who was asked for `asked` may be asked for now; the least tried first."""
+def wanted(tx: Connection, room: bytes, person: bytes, asked: Collection[bytes]) -> list[bytes]:
+    """What `person`, asked for `asked` over this link, may be asked for; the least tried first.
+
+    Each is given up for itself: that somebody has not got it says nothing of others.
+    """
     rows = tx.execute(
-        "SELECT id FROM lacking WHERE room = ? AND tries < ? ORDER BY tries LIMIT ?",
-        (room, LACKING_TRIES, LACKING_MAX + len(asked)),
+        "SELECT id, coalesce(people, x'') FROM lacking LEFT JOIN lacking_asked USING (id)"
+        " WHERE room = ? ORDER BY tries LIMIT ?",
+        (room, LACKING_MAX + len(asked) + _LOOKED_AT),
     )
-    return [row[0] for row in rows if row[0] not in asked][:LACKING_MAX]
+    mark = _mark(person)
+    found: list[bytes] = []
+    for id_, people in rows:
+        times = sum(people[at : at + _MARK] == mark for at in range(0, len(people), _MARK))
+        if times < LACKING_TRIES and id_ not in asked:
+            found.append(id_)
+            if len(found) == LACKING_MAX:
+                break
+    return found
 
 
-def tried(tx: Connection, ids: Sequence[bytes]) -> None:
-    """One peer more was asked for these."""
+def tried(tx: Connection, ids: Sequence[bytes], person: bytes) -> None:
+    """`person` was asked for these once more."""
     tx.executemany("UPDATE lacking SET tries = tries + 1 WHERE id = ?", [(id_,) for id_ in ids])
+    tx.executemany(
+        "INSERT INTO lacking_asked SELECT id, ? FROM lacking WHERE id = ?"
+        " ON CONFLICT (id) DO UPDATE SET people = CAST(people || excluded.people AS BLOB)",
+        [(_mark(person), id_) for id_ in ids],
+    )
+
+
+def _mark(person: bytes) -> bytes:
+    return person[:_MARK]
 
 
 def fill(tx: Connection, room: bytes, id_: bytes, body: bytes) -> Entry | None:

@@ -1,12 +1,26 @@
 """A body that somebody left out is had from somebody else; what is deleted is not asked for."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
 
 from p2pchat.core.bounds import LACKING_BYTES, LACKING_TRIES
-from p2pchat.core.entry import DELETE, EDIT, DeleteBody, EditBody, Entry
+from p2pchat.core.entry import (
+    DELETE,
+    DENIAL,
+    EDIT,
+    REQUEST,
+    SHARE,
+    DeleteBody,
+    DenialBody,
+    EditBody,
+    Entry,
+    RequestBody,
+    ShareBody,
+)
 from p2pchat.core.wire import Bodies, Body, Lacking
+from p2pchat.events import Share
 from p2pchat.node.bodies import Filling
 from p2pchat.store import lacking
 from p2pchat.store.database import Connection
@@ -18,7 +32,8 @@ _TAG = b"t" * 16
 class _Link:
     """A link whose two ends are in the test's hands."""
 
-    def __init__(self, room: bytes) -> None:
+    def __init__(self, room: bytes, peer: bytes = b"p" * 32) -> None:
+        self.peer = peer
         self.asked: set[bytes] = set()
         self.sent: list[Lacking | Bodies] = []
         self._room = room
@@ -38,8 +53,8 @@ def _bare(entries: Sequence[Entry], *which: Entry) -> list[Entry]:
     return [msgspec.structs.replace(one, body=None) if one.id in names else one for one in entries]
 
 
-async def _asked(far: Desk) -> tuple[_Link, tuple[bytes, ...]]:
-    link = _Link(far.room)
+async def _asked(far: Desk, peer: bytes = b"p" * 32) -> tuple[_Link, tuple[bytes, ...]]:
+    link = _Link(far.room, peer)
     await Filling(far.database, far.rooms).ask(link, far.room)
     ids = link.sent[0].ids if link.sent and isinstance(link.sent[0], Lacking) else ()
     return link, ids
@@ -120,8 +135,43 @@ async def test_an_answer_is_bounded_and_so_is_the_asking(desks: tuple[Desk, Desk
     for _ in range(LACKING_TRIES):
         await _asked(far)
     assert (await _asked(far))[1] == ()
+    assert (await _asked(far, b"q" * 32))[1] == (entries[0].id,), "of others nevertheless"
 
     def read(tx: Connection) -> list[bytes]:
-        return lacking.wanted(tx, b"?" * 32, ())
+        return lacking.wanted(tx, b"?" * 32, b"", ())
 
     assert await far.database.read(read) == []
+
+
+async def test_whatever_is_sealed_is_asked_for(desks: tuple[Desk, Desk]) -> None:
+    near, far = desks
+    await near.say("first")
+    share = ShareBody(b"s" * 32, "plans.pdf", 5, "magnet:?xt=urn:btih:" + "a" * 40)
+    written = [
+        await near.write(SHARE, share),
+        await near.write(REQUEST, RequestBody(near.rooms.identity().certificate, b"r" * 32)),
+        await near.write(DENIAL, DenialBody(b"r" * 32)),
+        await near.write(99, DenialBody(b"of a later version")),
+    ]
+    for entries in near.committed:
+        await far.take(_bare(entries, *written))
+    link, ids = await _asked(far)
+    assert set(ids) == {entry.id for entry in written}
+    rows = tuple(Body(entry.id, entry.body) for entry in written if entry.body is not None)
+    await Filling(far.database, far.rooms).received(link, Bodies(_TAG, rows))
+    assert await far.bodies() == await near.bodies()
+    told = {entries[0].id for entries in far.committed if entries[0].body is not None}
+    assert {entry.id in told for entry in written[1:3]} == {True}
+    assert [event.name for event in far.shown if isinstance(event, Share)] == ["plans.pdf"]
+    assert (await _asked(far))[1] == ()
+
+
+async def test_who_asks_twice_at_once_asks_once(desks: tuple[Desk, Desk]) -> None:
+    near, far = desks
+    entry = await near.say("hello")
+    await far.take(_bare(near.committed[0], entry))
+    link, filling = _Link(far.room), Filling(far.database, far.rooms)
+    await asyncio.gather(*(filling.ask(link, far.room) for _ in range(4)))
+    assert len(link.sent) == 1
+    tries = await far.database.read(lambda tx: tx.execute("SELECT tries FROM lacking").fetchall())
+    assert tries == [(1,)]

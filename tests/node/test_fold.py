@@ -199,7 +199,9 @@ async def test_what_is_taken_out_of_a_room_has_said_nothing(desk: Desk) -> None:
     # The text that was deleted is asked of those who never heard of that.
     assert await desk.texts() == ["an apple", "a cherry"]
     assert (await desk.read())[1].reactions is None
-    assert await desk.database.read(lambda tx: lacking.wanted(tx, desk.room, ())) == [deleted.id]
+    assert await desk.database.read(lambda tx: lacking.wanted(tx, desk.room, b"", ())) == [
+        deleted.id
+    ]
     for word in ("pear", "plum", "fig", "date"):
         assert await desk.texts(word) == []
     assert await desk.texts("apple") == ["an apple"]

@@ -154,9 +154,10 @@ async def test_a_room_that_is_forgotten_leaves_nothing_here(database: Database) 
         amendments.drop(tx, [target.id])
         expiring.add(tx, target.id, 5, 0)
         lacking.add(tx, ROOM, target.id)
+        lacking.tried(tx, [target.id], _ANN)
         late.add(tx, [target])
         amendments.forget(tx, ROOM)
-        for table in ("amendments", "dropped", "expiring", "lacking", "late"):
+        for table in ("amendments", "dropped", "expiring", "lacking", "lacking_asked", "late"):
             assert tx.execute(f"SELECT * FROM {table}").fetchall() == []
 
     await database.write(work)

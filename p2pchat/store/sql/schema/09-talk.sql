@@ -18,7 +18,8 @@ CREATE TABLE dropped (
     id BLOB PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
--- Entries that came without their bodies and are not known to be deleted; `tries`: peers asked.
+-- Entries that came without their bodies and are not known to be deleted; `tries`: how often they
+-- were asked for.
 CREATE TABLE lacking (
     id    BLOB PRIMARY KEY,
     room  BLOB NOT NULL,
