@@ -1,13 +1,16 @@
 """Display order: a pure function of the set of entries (docs/protocol.md, 8: Order).
 
 low(e)  = 1 + the greatest eff of what e follows (its predecessor and its `after`)
-high(e) = the least of: the claimed time of the next in its chain; those of its witnesses, if more
+high(e) = the least of: the claimed time of the next in its chain, and where e is of its beginning
+          those of all that follow it there; those of its witnesses, if more
           of them claim to be earlier than e than do not; and high of the next in its chain where
           that is below its time and it is of one run with e, unless one of its witnesses does not
           claim to be earlier
 eff(e)  = max(low, min(claimed, high)); order by (eff, chain id, seq)
 
 A run is an entry that names others and what follows in its chain without naming any, 64 at most.
+The beginning of a chain is what stands before the first entry that names others, 64 at most; that
+one follows it too.
 Witnesses are entries of other chains that name e, of many the 16 with the least ids. All of it is
 of one room: what names entries of another, which not all members know, follows nothing there.
 
@@ -122,8 +125,11 @@ class Timeline:
                 queue.append(follower.id)
             for cause in node.causes:
                 earlier = self._nodes.get(cause)
-                if earlier is not None and self._lower(earlier, node.time):
-                    queue.append(cause)
+                if earlier is not None:
+                    if self._lower(earlier, node.time):
+                        queue.append(cause)
+                    if node.time < earlier.time and cause == node.prev:
+                        queue += self._lower_beginning(earlier, node.time)
         # Only wrong clocks are contradicted: right ones let what they see pull them.
         known = (self._nodes.get(id_) for id_ in (*causes, *ids))
         doubts = [node for node in known if node is not None and node.contradicted]
@@ -144,7 +150,9 @@ class Timeline:
         """
         earlier = self._fetch(list(causes))
         # Where they agreed nobody may now, and so it is with what stands before.
-        moved = self._bound([*(node.id for node in earlier), *(node.prev for node in earlier)])
+        begun = [node.id for end in earlier for node in self._beginning(end)]
+        before = [*(node.id for node in earlier), *(node.prev for node in earlier)]
+        moved = self._bound(dict.fromkeys([*before, *begun]))
         later = self._fetch(list(followers))
         self._settle(deque(dict.fromkeys([*moved, *(node.id for node in [*earlier, *later])])))
         return list(self._changed.values())
@@ -178,7 +186,39 @@ class Timeline:
                 doubted = one.contradicted and not one.names_others and len(earlier) == len(others)
                 if doubted and one.high is not None and self._in_run(node):
                     bounds.append(one.high)
+                bounds += self._times_after(node)
         return min((bound for bound in bounds if bound < node.time), default=None)
+
+    def _beginning(self, node: Node) -> list[Node]:
+        """The node and what stands before it, if that is of its chain's beginning, else nothing."""
+        found: list[Node] = []
+        while not node.names_others and len(found) < _RUN_MAX:
+            found.append(node)
+            if not node.prev:
+                return found
+            before = self._fetch([node.prev])
+            if not before:
+                break
+            node = before[0]
+        return []
+
+    def _times_after(self, node: Node) -> list[int]:
+        """Where it is of its chain's beginning: the times of what follows it there."""
+        begun = len(self._beginning(node))
+        times: list[int] = []
+        while 0 < begun <= _RUN_MAX:
+            ids = {*self._web.witnesses(node.id, 0), *self._followers.get(node.id, ())}
+            after = [one for one in self._fetch(sorted(ids)) if one.prev == node.id]
+            if not after:
+                break
+            node = after[0]
+            times.append(node.time)
+            begun = 0 if node.names_others else begun + 1
+        return times
+
+    def _lower_beginning(self, node: Node, time: int) -> list[bytes]:
+        """What follows this one says `time`; answers what stands before it and is moved by that."""
+        return [one.id for one in self._beginning(node) if self._lower(one, time)]
 
     def _in_run(self, node: Node) -> bool:
         for _ in range(_RUN_MAX):

@@ -376,8 +376,9 @@ def entries_of(
 def timeline_node(entry: Entry) -> Node:
     """A new entry as the order sees it."""
     header = entry.header
-    causes = (header.prev, *header.after) if header.seq else header.after
-    return Node(entry.id, header.time, causes, prev=header.prev, room=header.room)
+    prev = header.prev if header.seq else b""
+    causes = (prev, *header.after) if prev else header.after
+    return Node(entry.id, header.time, causes, prev=prev, room=header.room)
 
 
 class Web:
@@ -409,8 +410,9 @@ class Web:
         ):
             header = parse_header(raw)
             assert header is not None
-            causes = (header.prev, *header.after) if header.seq else header.after
-            found[id_] = Node(id_, time, causes, high, eff, header.prev, room)
+            prev = header.prev if header.seq else b""
+            causes = (prev, *header.after) if prev else header.after
+            found[id_] = Node(id_, time, causes, high, eff, prev, room)
         return found
 
     def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:

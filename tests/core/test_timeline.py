@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,25 @@ def by_definition(nodes: list[Node]) -> dict[bytes, int]:
             node.prev in known and in_run(known[node.prev])
         )
 
+    def begun(node: Node) -> int:
+        """How many of the chain's beginning it ends, 0 if it is not of that."""
+        if set(node.causes) - {node.prev}:
+            return 0
+        if node.prev not in known:
+            return 1
+        before = begun(known[node.prev])
+        return before + 1 if 0 < before < 64 else 0
+
+    def times_after(node: Node) -> list[int]:
+        found: list[int] = []
+        while begun(node):
+            ahead = [one for one in nodes if one.prev == node.id]
+            if not ahead:
+                break
+            (node,) = ahead
+            found.append(node.time)
+        return found
+
     def bound(node: Node) -> float:
         after = followers(node.id)
         named = sorted((one for one in after if one.prev != node.id), key=lambda one: one.id)
@@ -61,6 +81,7 @@ def by_definition(nodes: list[Node]) -> dict[bytes, int]:
         bounds: list[float] = []
         if len(earlier) > len(others) - len(earlier):
             bounds += earlier
+        bounds += times_after(node)
         for one in after:
             if one.prev == node.id:
                 bounds.append(one.time)
@@ -161,6 +182,41 @@ def test_all_that_a_clock_ahead_wrote_is_pulled_back_by_its_authors_next_correct
     far = _chain(1, 9_000, 9_010, 9_020, 500, after=(asked.id,))
     memory.insert([asked, *far])
     assert [memory.kept[node.id].eff for node in far] == [500, 501, 502, 503]
+
+
+def test_a_clock_ahead_that_begins_a_room_is_pulled_back_once_it_is_right() -> None:
+    memory = Memory()
+    begun = _chain(1, 9_000, 9_001, 9_030, 500)
+    memory.insert(begun[:3])
+    memory.insert(begun[3:])
+    memory.insert(_chain(2, 510, 520, after=(begun[3].id,)))
+    assert [memory.kept[node.id].eff for node in begun] == [500, 501, 502, 503]
+    assert memory.kept[bytes([2, 0])].eff == 510
+    # And so it is where others have answered before.
+    memory = Memory()
+    begun = _chain(1, 9_000, 9_001, 9_030)
+    answer = _chain(2, 500, after=(begun[2].id,))
+    memory.insert([*begun, *answer])
+    assert memory.kept[answer[0].id].eff > 9_000, "it cannot be told from two"
+    last = Node(bytes([1, 3]), 510, (begun[2].id, answer[0].id), prev=begun[2].id)
+    memory.insert([last])
+    order = [*begun, *answer, last]
+    assert [memory.kept[node.id].eff for node in order] == [510, 511, 512, 513, 514]
+
+
+@pytest.mark.parametrize("size", [1, 64, 999])
+def test_the_beginning_of_a_chain_has_an_end(size: int) -> None:
+    nodes = _chain(1, *range(9_000, 9_100), 500)
+    memory = Memory()
+    for start in range(0, len(nodes), size):
+        memory.insert(nodes[start : start + size])
+    assert {id_: node.eff for id_, node in memory.kept.items()} == by_definition(nodes)
+    nodes = _chain(1, *range(9_000, 9_063), 500, 400, 300)
+    memory = Memory()
+    for start in range(0, len(nodes), size):
+        memory.insert(nodes[start : start + size])
+    assert memory.kept[nodes[0].id].eff == 400
+    assert {id_: node.eff for id_, node in memory.kept.items()} == by_definition(nodes)
 
 
 def test_a_clock_behind_moves_what_it_names_no_further_than_to_what_that_had_seen() -> None:

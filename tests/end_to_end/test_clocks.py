@@ -109,3 +109,28 @@ def test_nobody_elses_clock_is_moved_and_the_wrong_one_recovers(
         assert "clock_off" not in newest
         assert not [row for row in home.run("members", other).rows if "clock_off" in row]
         assert _clock(home)["ok"]
+
+
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_of_a_room_that_began_ahead_only_what_was_wrong_is_marked(
+    ann: Home, bob: Home, *, from_the_start: bool
+) -> None:
+    ann.ahead_s = 3 * _HOUR if from_the_start else 0
+    ann.up()
+    bob.up()
+    blob = ann.run("invite", "--no-wait").found("invite")[0]["blob"]
+    bob.run("join", blob, "--no-chat")
+    if not from_the_start:
+        _restart(ann, 3 * _HOUR)
+    ann.run("send", "Bob", "wrong", "--wait")
+    _restart(ann, 0)
+    for text in ("one", "two"):
+        ann.run("send", "Bob", text, "--wait")
+        bob.run("send", "Ann", text, "--wait")
+    for home, other in ((ann, "Bob"), (bob, "Ann")):
+        wrong, *right = _messages(home, other)
+        assert _about(wrong.get("clock_off"), 3 * _HOUR)
+        assert [row["text"] for row in right] == ["one", "one", "two", "two"]
+        assert not [row for row in right if "clock_off" in row]
+        assert not [row for row in home.run("members", other).rows if "clock_off" in row]
+        assert _clock(home)["ok"]
