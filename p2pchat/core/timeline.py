@@ -28,7 +28,7 @@ from typing import Protocol
 
 from p2pchat.core.bounds import CLOCK_PULL_MS
 
-__all__ = ["Node", "Timeline", "Web", "clock_off_ms"]
+__all__ = ["Node", "Timeline", "Web", "ahead_ms", "clock_off_ms"]
 
 _MARK_MS = 60_000
 _RUN_MAX = 64
@@ -79,10 +79,13 @@ def clock_off_ms(time: int, eff: int, now_ms: int) -> int | None:
     Nobody may have followed it yet: then it is ahead if it is so of our own wall, `now_ms`, beyond
     what a right clock may have been pulled.
     """
-    claimed = time >> 16
-    off, early = claimed - (eff >> 16), claimed - now_ms
-    if abs(off) > _MARK_MS:
-        return off
+    off = (time >> 16) - (eff >> 16)
+    return off if abs(off) > _MARK_MS else ahead_ms(time, now_ms)
+
+
+def ahead_ms(time: int, now_ms: int) -> int | None:
+    """How far a time is ahead of our wall, if beyond what a right clock may have been pulled."""
+    early = (time >> 16) - now_ms
     return early if early > CLOCK_PULL_MS + _MARK_MS else None
 
 

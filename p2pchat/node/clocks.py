@@ -1,7 +1,8 @@
 """Whose clock is wrong, ours among them, as far as entries show it.
 
 Nobody is asked the time: what somebody wrote last says by its place in the order, or by being ahead
-of us, how far their clock was off (`core.timeline.clock_off_ms`).
+of us, how far their clock was off (`core.timeline.clock_off_ms`). Where most others' clocks agree
+with ours, nobody's is called wrong for what a few wrote of the future.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ import msgspec
 
 from p2pchat.core.chain import Chains
 from p2pchat.core.identity import id_text
-from p2pchat.core.timeline import clock_off_ms
+from p2pchat.core.timeline import ahead_ms, clock_off_ms
 from p2pchat.errors import Error
 from p2pchat.events import Finding, Member
 from p2pchat.node.people import People
@@ -47,9 +48,15 @@ class Clocks:
             for device, certificate in chains.certificates.items()
         }
         readings = await self._database.read(partial(last_of_each, rooms=known.keys()))
-        found = {}
-        for person, last in _newest(readings, authors).items():
-            off_ms = clock_off_ms(last.time, last.place, self._rooms.now_ms())
+        newest, now_ms, found = _newest(readings, authors), self._rooms.now_ms(), {}
+        others = [last for person, last in newest.items() if person != self._me()]
+        ahead = [last for last in others if ahead_ms(last.time, now_ms) is not None]
+        # If most others agree with our wall, a place ahead of it shows what one of the rest wrote.
+        right = 2 * len(ahead) < len(others)
+        for person, last in newest.items():
+            off_ms = clock_off_ms(last.time, last.place, now_ms)
+            if right and ahead_ms(last.place, now_ms) is not None:
+                off_ms = ahead_ms(last.time, now_ms)
             if off_ms is not None:
                 found[person] = off_ms // 1000
         return found

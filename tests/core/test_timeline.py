@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pchat.core.timeline import Node, Timeline, clock_off_ms
+from p2pchat.core.timeline import Node, Timeline, ahead_ms, clock_off_ms
 
 
 class Memory:
@@ -291,6 +291,12 @@ def test_wrong_clocks_are_marked() -> None:
     assert clock_off_ms(100_000 << 16, 0, 100_000) == 100_000
     assert clock_off_ms(0, 100_000 << 16, 100_000) == -100_000
     assert clock_off_ms(59_000 << 16, 0, 59_000) is None
+
+
+def test_what_is_ahead_of_us_is_so_by_more_than_a_right_clock_can_be() -> None:
+    assert ahead_ms(120_000 << 16, 0) is None
+    assert ahead_ms(120_001 << 16, 0) == 120_001
+    assert ahead_ms(0, 120_001) is None
 
 
 def test_what_nobody_has_followed_yet_is_marked_where_it_is_ahead_of_us() -> None:
