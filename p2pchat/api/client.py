@@ -41,9 +41,16 @@ class Client:
     async def ask(self, route: str, request: msgspec.Struct | None = None) -> AsyncIterator[Event]:
         """Events of the answer, without its `error` and `done`.
 
-        Raises the errors.Error that the node reports, and NotRunning if there is none.
+        Raises the errors.Error that the node reports, BadInput `text-malformed`, and NotRunning if
+        there is no node.
         """
-        body = msgspec.json.encode(request) if request is not None else b"{}"
+        try:
+            body = msgspec.json.encode(request) if request is not None else b"{}"
+        except UnicodeEncodeError:
+            # Of a secret, or the name of a file, say: neither need be text.
+            raise errors.BadInput(
+                "text-malformed", "what was given is not valid UTF-8", "write it in UTF-8"
+            ) from None
         failure: Failure | None = None
         try:
             async with asyncio.timeout(_CONNECT_S):

@@ -42,16 +42,18 @@ async def serve(node: Node, stop: asyncio.Event) -> AsyncIterator[None]:
     await runner.setup()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # We hold the profile's lock, so whatever is there belongs to nobody any more.
-        path.unlink(missing_ok=True)
-        listener.bind(str(path))
-        path.chmod(0o600)
-        await web.SockSite(runner, listener).start()
-        if port:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+        try:
+            # We hold the profile's lock, so whatever is there belongs to nobody any more.
+            path.unlink(missing_ok=True)
+            listener.bind(str(path))
+            path.chmod(0o600)
+            await web.SockSite(runner, listener).start()
+            if port:
+                await web.TCPSite(runner, "127.0.0.1", port).start()
+        except OSError as error:
+            raise unwritable(node.home, error) from error
+        # Out here: what fails while we serve is no matter of the profile's.
         yield
-    except OSError as error:
-        raise unwritable(node.home, error) from error
     finally:
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -90,7 +92,12 @@ class _Handler:
                 await self._stream(name, body, response)
         except errors.Error as error:
             done = await _tell(response, error)
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
+            if request.transport is not None and not request.transport.is_closing():
+                raise
+            # Whoever asked has gone.
+            return response
+        except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001  (a request's edge: reported, and the node goes on)
             _log.exception("a request failed", extra={"route": name})

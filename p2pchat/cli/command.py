@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from p2pchat.cli.interrupt import EXIT_CODE, unwinding
+from p2pchat.cli.streams import Closed
 from p2pchat.errors import BadInput, Error, Usage
 
 if TYPE_CHECKING:
@@ -91,7 +93,8 @@ class Common:
 
 def prompt_secret(text: str) -> str:
     """Ask on the terminal, unseen."""
-    return getpass.getpass(text, stream=sys.stderr)
+    with unwinding():
+        return getpass.getpass(text, stream=sys.stderr)
 
 
 def read_secret(path: Path) -> str:
@@ -181,23 +184,40 @@ def command(function: Callable[..., Awaitable[int | None]]) -> click.Command:
 
 def execute(out: Any, common: Common, work: Callable[[], Awaitable[int | None]]) -> int:
     """Run to the end; answer the exit code."""
+    try:
+        code = _told(out, common, work)
+        out.done(code)
+    except Closed:
+        return 0
+    except Error as error:
+        # Neither what happened nor how it ended could be shown.
+        code = error.exit_code
+        out.error(error)
+    return code
+
+
+def _told(out: Any, common: Common, work: Callable[[], Awaitable[int | None]]) -> int:
+    """Run to the end, tell what went wrong; answer the exit code.
+
+    Raises errors.Error, streams.Closed where stdout takes nothing.
+    """
     from p2pchat.api.client import NotRunning
 
     code = 1
     try:
-        # Before there is a loop, which a prompt would block and which would keep Ctrl-C to itself.
-        common.ask_passphrase()
-        code = asyncio.run(_main(work)) or 0
+        with unwinding():
+            # Before there is a loop, which a prompt would block and which would keep Ctrl-C to
+            # itself.
+            common.ask_passphrase()
+            code = asyncio.run(_main(work)) or 0
     except KeyboardInterrupt:
-        code = 130
+        code = EXIT_CODE
         out.error(Error("interrupted", "interrupted", "run it again to go on"))
-    except BrokenPipeError:
-        # Whoever read our output has had enough; that is no error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Error as error:
         code = error.exit_code
         out.error(error)
+    except Closed:
+        raise
     except NotRunning:
         out.error(
             Error(
@@ -217,7 +237,6 @@ def execute(out: Any, common: Common, work: Callable[[], Awaitable[int | None]])
                 "run it with P2PCHAT_DEBUG=1 and report what it prints",
             )
         )
-    out.done(code)
     return code
 
 

@@ -1,5 +1,6 @@
 """The command group: loads a command's module when it is called, and fails in our form."""
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -9,6 +10,7 @@ import click
 from p2pchat import __version__
 from p2pchat.cli.command import Common, common_options, execute, merge, usage
 from p2pchat.cli.main import COMMANDS
+from p2pchat.cli.streams import check_given, lost, settle
 from p2pchat.errors import Error
 
 __all__ = ["cli", "main"]
@@ -60,8 +62,19 @@ def cli(ctx: click.Context, /, **given: Any) -> None:
 
 def main() -> None:
     """Run; usage errors are told as all others, with exit code 2."""
+    settle()
     try:
+        check_given(sys.argv[1:], os.environ)
         cli.main(standalone_mode=False)
+        # Before the interpreter does it, which could not tell.
+        sys.stdout.flush()
+    except Error as error:
+        _fail(error, error.exit_code)
+    except OSError as error:
+        # Help, or a script for the shell: commands tell theirs themselves.
+        failure = lost(error, "")
+        if isinstance(failure, Error):
+            _fail(failure, failure.exit_code)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.Abort:

@@ -15,6 +15,7 @@ from p2pchat.api.routes.meeting import CancelRequest, InviteRequest, JoinRequest
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.output import Output
 from p2pchat.cli.password import asked_password, new_password
+from p2pchat.cli.streams import read_stdin
 from p2pchat.errors import BadInput, Error, Unreachable
 from signaling.tasks import owned_tasks
 
@@ -42,7 +43,7 @@ def duration(text: str) -> float:
 
 def read_argument(text: str) -> str:
     """`-` stands for stdin."""
-    return sys.stdin.read(1 << 20) if text == "-" else text
+    return read_stdin() if text == "-" else text
 
 
 def greet(out: Output, node: Attached) -> None:

@@ -1,6 +1,9 @@
 """`p2pchat`: finds the command, and answers `--version` before anything else is imported."""
 
+import os
 import sys
+
+from p2pchat.cli import interrupt
 
 __all__ = ["COMMANDS", "run"]
 
@@ -55,14 +58,38 @@ COMMANDS = {
 
 def run() -> None:
     """The console script."""
+    interrupt.watch()
+    _hold_streams()
     if sys.argv[1:] == ["--version"]:
         from p2pchat import __version__
 
-        sys.stdout.write(f"p2pchat {__version__}\n")
+        try:
+            print(f"p2pchat {__version__}", flush=True)  # noqa: T201
+        except OSError as error:
+            sys.stderr.write(f"p2pchat: the output cannot be written: {error.strerror}\n")
+            # Past the end of the interpreter, which would try once more.
+            os._exit(1)
         return
     from p2pchat.cli.group import main
 
     main()
+
+
+def _hold_streams() -> None:
+    """Where stdin, stdout or stderr is closed, keep its number from the next file that is opened:
+    what is printed would go into the journal."""
+    for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest that is free. Nothing can be written to stdout, and that will be told.
+            os.open(os.devnull, mode)
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 if __name__ == "__main__":

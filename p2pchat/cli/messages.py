@@ -19,15 +19,18 @@ from p2pchat.api.routes.presence import ReadRequest
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.invite import duration, greet
 from p2pchat.cli.output import Output
+from p2pchat.cli.streams import read_stdin
 from p2pchat.cli.when import since
 
 __all__ = ["delete_", "edit_", "log_", "pin_", "react_", "read_", "send_", "sync_"]
+
+_DONE = "it is done"
 
 
 def _words(text: tuple[str, ...]) -> str:
     """What arguments say; `-` stands for stdin."""
     words = " ".join(text)
-    return sys.stdin.read(1 << 20).rstrip("\n") if words == "-" else words
+    return read_stdin().rstrip("\n") if words == "-" else words
 
 
 @command
@@ -66,14 +69,18 @@ async def send_(
     async with common.attach(online=wait) as node:
         greet(out, node)
         async for event in node.client.ask("messages", request):
+            out.stands = "the message is written"
             out.event(event)
 
 
-async def _change(out: Output, common: Common, route: str, request: Struct) -> None:
+async def _change(
+    out: Output, common: Common, route: str, request: Struct, stands: str = ""
+) -> None:
     # Without a network where no node runs: it goes out as soon as one does.
     async with common.attach(online=False) as node:
         greet(out, node)
         async for event in node.client.ask(route, request):
+            out.stands = stands
             out.row(event)
 
 
@@ -86,7 +93,7 @@ async def edit_(out: Output, common: Common, room: str, id_: str, text: tuple[st
 
     Who has read it may remember the old one: p2pchat log ROOM --versions ID shows all of them.
     """
-    await _change(out, common, "edits", EditRequest(room=room, id=id_, text=_words(text)))
+    await _change(out, common, "edits", EditRequest(room=room, id=id_, text=_words(text)), _DONE)
 
 
 @command
@@ -97,7 +104,7 @@ async def delete_(out: Output, common: Common, room: str, id_: str) -> None:
 
     Honest programs forget the text for good; nobody can be made to.
     """
-    await _change(out, common, "deletions", MessageRequest(room=room, id=id_))
+    await _change(out, common, "deletions", MessageRequest(room=room, id=id_), _DONE)
 
 
 @command
@@ -106,7 +113,7 @@ async def delete_(out: Output, common: Common, room: str, id_: str) -> None:
 @click.argument("emoji")
 async def react_(out: Output, common: Common, room: str, id_: str, emoji: str) -> None:
     """React to a message with an emoji; the same once more takes it back."""
-    await _change(out, common, "reactions", ReactRequest(room=room, id=id_, text=emoji))
+    await _change(out, common, "reactions", ReactRequest(room=room, id=id_, text=emoji), _DONE)
 
 
 @command
@@ -116,7 +123,7 @@ async def react_(out: Output, common: Common, room: str, id_: str, emoji: str) -
 async def pin_(out: Output, common: Common, room: str, id_: str | None, *, off: bool) -> None:
     """Pin a message for all members; without an ID, list what is pinned."""
     if id_ is not None:
-        await _change(out, common, "pinnings", PinRequest(room=room, id=id_, on=not off))
+        await _change(out, common, "pinnings", PinRequest(room=room, id=id_, on=not off), _DONE)
     elif off:
         raise usage("which message is to be unpinned?", "name it: p2pchat pin ROOM ID --off")
     else:

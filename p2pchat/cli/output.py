@@ -8,15 +8,18 @@
 """
 
 import io
+import json
 import os
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 
 from p2pchat import events
 from p2pchat.cli.prose import prose
+from p2pchat.cli.streams import lost
 from p2pchat.errors import Error
 from p2pchat.text import printable, span
 
@@ -30,8 +33,15 @@ _DOUBT = "?"
 
 
 class Output:
+    """Raises errors.Error `disk-full`, `output-unwritable` and streams.Closed where stdout takes
+    nothing; where stderr takes nothing nobody can be told.
+
+    `stands`: what is done for good and stays so where it cannot be shown, "the message is written".
+    """
+
     def __init__(self, *, json: bool) -> None:
         self.json = json
+        self.stands = ""
         self.colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         # Where it cannot show a tick, it would fail at the first.
         self.plain = "utf" not in (sys.stdout.encoding or "").lower()
@@ -68,7 +78,7 @@ class Output:
     def say(self, text: str) -> None:
         """A line on stdout; nothing with `--json`."""
         if not self.json:
-            print(text, flush=True)  # noqa: T201
+            self._put(text + "\n")
 
     def explain(self, event: events.Event) -> None:
         """Say once of each author what the sign by the time of a message means."""
@@ -86,20 +96,23 @@ class Output:
     def bell(self) -> None:
         """Ring, where somebody can hear it."""
         if not self.json and sys.stdout.isatty():
-            print("\a", end="", flush=True)  # noqa: T201
+            self._put("\a")
 
     def note(self, text: str) -> None:
         """A line for people, on stderr."""
         self._end_bar()
-        print(printable(text, lines=True), file=sys.stderr, flush=True)  # noqa: T201
+        _tell(printable(text, lines=True) + "\n")
 
     def error(self, error: Error) -> None:
         self._reported = True
         self._end_bar()
         message, hint = printable(error.message, lines=True), printable(error.hint, lines=True)
-        print(f"p2pchat: {message}\nhint: {hint}", file=sys.stderr, flush=True)  # noqa: T201
+        _tell(f"p2pchat: {message}\nhint: {hint}\n")
         if self.json:
-            self._line(events.Failure(code=error.code, message=error.message, hint=error.hint))
+            # A path may have bytes that are no text.
+            told = (one.encode(errors="replace").decode() for one in (error.message, error.hint))
+            message, hint = told
+            self._line(events.Failure(code=error.code, message=message, hint=hint))
 
     def done(self, exit_code: int) -> None:
         """The last line of every run."""
@@ -109,7 +122,16 @@ class Output:
 
     def _line(self, event: msgspec.Struct) -> None:
         line = msgspec.json.encode(events.as_json(event)).decode()
-        print(line, flush=True)  # noqa: T201
+        if self.plain and not line.isascii():
+            # JSON that any encoding can carry.
+            line = json.dumps(json.loads(line), separators=(",", ":"))
+        self._put(line + "\n")
+
+    def _put(self, text: str) -> None:
+        try:
+            print(text, end="", flush=True)  # noqa: T201
+        except OSError as error:
+            raise lost(error, self.stands) from error
 
     # -- texts ---------------------------------------------------------------------------------
 
@@ -291,12 +313,18 @@ class Output:
             f"\r\x1b[K{printable(event.name or '')[:24]} [{bar:<{width}}] {share:4.0%} "
             f"{_size(event.rate)}/s, {event.peers} peers, {event.state}{eta}"
         )
-        print(line, end="", file=sys.stderr, flush=True)  # noqa: T201
+        _tell(line)
 
     def _end_bar(self) -> None:
         if self._bar:
             self._bar = False
-            print(file=sys.stderr, flush=True)  # noqa: T201
+            _tell("\n")
+
+
+def _tell(text: str) -> None:
+    """On stderr, if it can be."""
+    with suppress(OSError):
+        print(text, end="", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _ways(event: events.Status) -> str:

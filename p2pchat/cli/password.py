@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from p2pchat.cli.command import prompt_secret, read_secret
+from p2pchat.cli.interrupt import unwinding
 from p2pchat.errors import Usage
 
 __all__ = ["asked_password", "given_password", "new_password"]
@@ -55,9 +56,10 @@ def _present(password: str | None, missing: str) -> str:
 def _line() -> str | None:
     """The first line of stdin, None at its end; byte by byte, since the rest is somebody else's."""
     held = b""
-    while len(held) < _LINE_MAX:
-        byte = os.read(sys.stdin.fileno(), 1)
-        if byte in (b"", b"\n"):
-            return held.decode(errors="surrogateescape").rstrip("\r") if held or byte else None
-        held += byte
+    with unwinding():
+        while len(held) < _LINE_MAX:
+            byte = os.read(sys.stdin.fileno(), 1)
+            if byte in (b"", b"\n"):
+                return held.decode(errors="surrogateescape").rstrip("\r") if held or byte else None
+            held += byte
     return held.decode(errors="surrogateescape")

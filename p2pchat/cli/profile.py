@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -153,4 +152,4 @@ async def completion_(out: Output, common: Common, shell: str) -> None:
     found = get_completion_class(shell)
     if found is None or out.json:
         raise usage("completion is a script, not JSON", "leave out --json")
-    sys.stdout.write(found(cli, {}, "p2pchat", "_P2PCHAT_COMPLETE").source())
+    out.say(found(cli, {}, "p2pchat", "_P2PCHAT_COMPLETE").source())

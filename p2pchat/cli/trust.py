@@ -1,6 +1,5 @@
 """verify, proof, alias, block, unblock."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from p2pchat.api.routes.people import (
 from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
+from p2pchat.cli.streams import read_stdin
 from p2pchat.errors import BadInput
 
 __all__ = ["alias_", "block_", "proof_", "unblock_", "verify_"]
@@ -66,7 +66,7 @@ async def verify_(
 def _page(given: str) -> str:
     """The text of a file or of stdin, or `given` itself."""
     if given == "-":
-        return sys.stdin.read(_PAGE_BYTES_MAX)
+        return read_stdin(_PAGE_BYTES_MAX, errors="replace")
     # A text with a proof in it may be longer than any file's name.
     if _MARK in given.lower():
         return given
