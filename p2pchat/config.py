@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -100,7 +101,7 @@ class FilesConfig(_Section, frozen=True, kw_only=True):
 
     dir: str = ""
     direct: bool = False
-    upload_rate: int = 0
+    upload_rate: Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)] = 0
 
 
 class TrustConfig(_Section, frozen=True, kw_only=True):
@@ -133,7 +134,7 @@ class NotifyConfig(_Section, frozen=True, kw_only=True):
 class ApiConfig(_Section, frozen=True, kw_only=True):
     """`port`: TCP port of the local API on loopback, 0 = Unix socket only."""
 
-    port: int = 0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
 
 
 class Config(_Section, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import getpass
+import math
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from p2pchat.config import Config
 
 __all__ = [
+    "SECONDS",
     "Common",
     "command",
     "common_options",
@@ -34,7 +36,27 @@ __all__ = [
 ]
 
 _SECRET_MAX = 4_096
+_TIMEOUT_S_MAX = 366 * 86_400
 
+
+class _Seconds(click.FloatRange):
+    """A time to wait: above zero, and one that a clock can count to."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=_TIMEOUT_S_MAX, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+
+SECONDS = _Seconds()
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -6,7 +6,7 @@ import click
 
 from p2pchat import events
 from p2pchat.api.routes.files import GetRequest, ShareRequest, UnshareRequest
-from p2pchat.cli.command import Common, command
+from p2pchat.cli.command import SECONDS, Common, command
 from p2pchat.cli.invite import greet, read_argument
 from p2pchat.cli.output import Output
 
@@ -49,7 +49,7 @@ async def share_(
 @click.option(
     "-o", "dest", type=click.Path(path_type=Path, file_okay=False), help="Put it into this folder."
 )
-@click.option("--timeout", type=float, help="Give up after this many seconds without progress.")
+@click.option("--timeout", type=SECONDS, help="Give up after this many seconds without progress.")
 async def get_(
     out: Output, common: Common, target: str, dest: Path | None, timeout: float | None
 ) -> None:

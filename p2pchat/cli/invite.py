@@ -12,7 +12,7 @@ import click
 from p2pchat import events
 from p2pchat.api.attach import Attached
 from p2pchat.api.routes.meeting import CancelRequest, InviteRequest, JoinRequest, ReplyRequest
-from p2pchat.cli.command import Common, command, usage
+from p2pchat.cli.command import SECONDS, Common, command, usage
 from p2pchat.cli.output import Output
 from p2pchat.cli.password import asked_password, new_password
 from p2pchat.cli.streams import read_stdin
@@ -73,7 +73,7 @@ _password_file = click.option(
 @click.option("--code", is_flag=True, help="Print a few words to say, in place of a blob.")
 @click.option("--no-chat", is_flag=True, help="Do not open the chat when the friend has come.")
 @click.option("--no-wait", is_flag=True, help="Leave it with the background node.")
-@click.option("--timeout", type=float, help="Give up waiting after this many seconds.")
+@click.option("--timeout", type=SECONDS, help="Give up waiting after this many seconds.")
 async def invite_(
     out: Output,
     common: Common,
@@ -191,7 +191,7 @@ async def _take_replies(out: Output, node: Attached) -> None:
 @command
 @click.argument("blob", nargs=-1, required=True, metavar="BLOB|CODE")
 @click.option("--no-chat", is_flag=True, help="Do not open the chat afterwards.")
-@click.option("--timeout", type=float, help="Give up after this many seconds.")
+@click.option("--timeout", type=SECONDS, help="Give up after this many seconds.")
 @_password_file
 async def join_(
     out: Output,

@@ -8,6 +8,7 @@ from msgspec import Struct
 from p2pchat.api.routes.asking import RoomRequest
 from p2pchat.api.routes.history import SyncRequest
 from p2pchat.api.routes.messages import (
+    LAST_MAX,
     EditRequest,
     LogRequest,
     MessageRequest,
@@ -16,7 +17,7 @@ from p2pchat.api.routes.messages import (
     SendRequest,
 )
 from p2pchat.api.routes.presence import ReadRequest
-from p2pchat.cli.command import Common, command, usage
+from p2pchat.cli.command import SECONDS, Common, command, usage
 from p2pchat.cli.invite import duration, greet
 from p2pchat.cli.output import Output
 from p2pchat.cli.streams import read_stdin
@@ -39,7 +40,7 @@ def _words(text: tuple[str, ...]) -> str:
 @click.option("--reply-to", metavar="ID", help="The message this answers.")
 @click.option("--lifetime", metavar="TIME", help="It disappears after 30s, 10m, 2h, 7d; 0: never.")
 @click.option("--wait", is_flag=True, help="Until every member online has it.")
-@click.option("--timeout", type=float, default=30, show_default=True, help="How long to wait, s.")
+@click.option("--timeout", type=SECONDS, default=30, show_default=True, help="How long to wait, s.")
 async def send_(
     out: Output,
     common: Common,
@@ -132,7 +133,9 @@ async def pin_(out: Output, common: Common, room: str, id_: str | None, *, off: 
 
 @command
 @click.argument("room")
-@click.option("--last", type=click.IntRange(0), default=50, show_default=True, help="0 for all.")
+@click.option(
+    "--last", type=click.IntRange(0, LAST_MAX), default=50, show_default=True, help="0 for all."
+)
 @click.option("--since", "when", metavar="WHEN", help="2h, 3d, yesterday, or a date.")
 @click.option(
     "--search",
@@ -194,13 +197,11 @@ async def read_(out: Output, common: Common, room: str, upto: str | None) -> Non
 @command
 @click.argument("room", required=False)
 @click.option("--wait", is_flag=True, help="Until all is level.")
-@click.option("--timeout", type=float, default=30, show_default=True, help="How long to wait, s.")
+@click.option("--timeout", type=SECONDS, default=30, show_default=True, help="How long to wait, s.")
 async def sync_(
     out: Output, common: Common, room: str | None, timeout: float, *, wait: bool
 ) -> None:
     """Compare with everybody online, and say who is behind, and by how much."""
-    if timeout <= 0:
-        raise usage("the timeout is not above zero", "give it in seconds")
     async with common.attach() as node:
         greet(out, node)
         async for event in node.client.ask(

@@ -10,7 +10,7 @@ import msgspec
 from p2pchat import events
 from p2pchat.api.attach import Attached
 from p2pchat.api.routes.meeting import JoinRequest, KnockAnswerRequest, KnockRequest, NearbyRequest
-from p2pchat.cli.command import Common, command
+from p2pchat.cli.command import SECONDS, Common, command
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
 from p2pchat.errors import Error, Refused
@@ -22,7 +22,7 @@ __all__ = ["knock_", "nearby_"]
 @command
 @click.option("--visible", is_flag=True, help="Be seen, and be knocked at, while this runs.")
 @click.option(
-    "--timeout", type=float, help="Seconds to look (default 3), or with --visible to be seen."
+    "--timeout", type=SECONDS, help="Seconds to look (default 3), or with --visible to be seen."
 )
 async def nearby_(out: Output, common: Common, timeout: float | None, *, visible: bool) -> None:
     """List the people and rooms on this network that can be knocked at: p2pchat knock NAME
@@ -88,7 +88,7 @@ async def _answers(out: Output, node: Attached, waiting: list[events.Knock]) -> 
 @click.argument("whom", metavar="NAME")
 @click.option("--yes", is_flag=True, help="Do not ask whether the words are the same.")
 @click.option("--no-chat", is_flag=True, help="Do not open the chat afterwards.")
-@click.option("--timeout", type=float, help="Give up after this many seconds.")
+@click.option("--timeout", type=SECONDS, help="Give up after this many seconds.")
 async def knock_(
     out: Output, common: Common, whom: str, timeout: float | None, *, yes: bool, no_chat: bool
 ) -> None:

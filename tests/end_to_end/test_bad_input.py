@@ -214,5 +214,32 @@ def test_usage(ann: Home) -> None:
         _refused(outcome, "usage")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("log", "R", "--last", 20 * "9"),
+        ("log", "R", "--last", "-1"),
+        ("sync", "--timeout", "nan"),
+        ("send", "R", "hi", "--timeout", "inf"),
+        ("join", "x", "--timeout", "0"),
+        ("get", "x", "--timeout", "1e300"),
+        ("nearby", "--timeout", "-1"),
+        ("knock", "x", "--timeout", "nan"),
+        ("invite", "--timeout", "1e400"),
+        ("invite", "--expires", "999999w"),
+    ],
+)
+def test_numbers_that_nothing_can_count_to(ann: Home, arguments: tuple[str, ...]) -> None:
+    _refused(ann.run(*arguments, code=2), "usage")
+
+
+@pytest.mark.parametrize(
+    "setting", ["api.port=65536", "api.port=-1", "files.upload_rate=1" + 20 * "0"]
+)
+def test_settings_out_of_range(ann: Home, setting: str) -> None:
+    ann.settings = (*LOOPBACK, setting)
+    _refused(ann.run("id", code=2), "config-malformed")
+
+
 def test_down_without_a_node(ann: Home) -> None:
     _refused(ann.run("down", code=1), "not-running")

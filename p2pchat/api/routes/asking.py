@@ -6,6 +6,7 @@ nothing to whoever asks.
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -16,6 +17,7 @@ __all__ = [
     "Nothing",
     "Request",
     "RoomRequest",
+    "Seconds",
     "Stream",
     "absolute",
 ]
@@ -23,6 +25,10 @@ __all__ = [
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
+
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+"""How long to wait."""
 
 
 class Nothing(Request, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2pchat import errors, events
-from p2pchat.api.routes.asking import Nothing, Request, Stream
+from p2pchat.api.routes.asking import Nothing, Request, Seconds, Stream
 
 if TYPE_CHECKING:
     # Commands import this for its requests, and most of them need no node of their own.
@@ -29,7 +29,7 @@ class ShareRequest(Request, frozen=True, kw_only=True):
 class GetRequest(Request, frozen=True, kw_only=True):
     target: str
     dest: str | None = None
-    timeout: float | None = None
+    timeout: Seconds | None = None
 
 
 class UnshareRequest(Request, frozen=True, kw_only=True):

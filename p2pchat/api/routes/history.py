@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from p2pchat import errors
-from p2pchat.api.routes.asking import Request, Stream, absolute
+from p2pchat.api.routes.asking import Request, Seconds, Stream, absolute
 
 if TYPE_CHECKING:
     # Commands import this for its requests, and most of them need no node of their own.
@@ -22,7 +22,7 @@ __all__ = [
 class SyncRequest(Request, frozen=True, kw_only=True):
     room: str | None = None
     wait: bool = False
-    timeout: float = 30.0
+    timeout: Seconds = 30.0
 
 
 class ExportRequest(Request, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from p2pchat import errors, events
-from p2pchat.api.routes.asking import Request, Stream
+from p2pchat.api.routes.asking import Request, Seconds, Stream
 from p2pchat.api.routes.working import drain, until
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class JoinRequest(Request, frozen=True, kw_only=True):
     """
 
     blob: str
-    timeout: float | None = None
+    timeout: Seconds | None = None
     approval: bool = True
     password: str | None = None
     keep: bool = False
@@ -76,12 +76,12 @@ class NearbyRequest(Request, frozen=True, kw_only=True):
     """`visible`: be so for as long as the answer is read, which then goes on with knocks."""
 
     visible: bool = False
-    timeout: float = 3.0
+    timeout: Seconds = 3.0
 
 
 class KnockRequest(Request, frozen=True, kw_only=True):
     name: str
-    timeout: float | None = None
+    timeout: Seconds | None = None
 
 
 class KnockAnswerRequest(Request, frozen=True, kw_only=True):

@@ -1,15 +1,18 @@
 """Routes of messages: written, amended, read and followed."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
 
 from p2pchat import events
-from p2pchat.api.routes.asking import Request, RoomRequest, Stream
+from p2pchat.api.routes.asking import Request, RoomRequest, Seconds, Stream
 
 if TYPE_CHECKING:
     # Commands import this for its requests, and most of them need no node of their own.
     from p2pchat.node.node import Node
 
 __all__ = [
+    "LAST_MAX",
     "EditRequest",
     "LogRequest",
     "MessageRequest",
@@ -26,6 +29,9 @@ __all__ = [
     "versions",
 ]
 
+LAST_MAX = (1 << 31) - 1
+"""Messages; nobody has as many."""
+
 
 class SendRequest(Request, frozen=True, kw_only=True):
     room: str
@@ -33,7 +39,7 @@ class SendRequest(Request, frozen=True, kw_only=True):
     reply_to: str | None = None
     lifetime_s: int | None = None
     wait: bool = False
-    timeout: float = 30.0
+    timeout: Seconds = 30.0
 
 
 class EditRequest(Request, frozen=True, kw_only=True):
@@ -69,8 +75,8 @@ class LogRequest(Request, frozen=True, kw_only=True):
     """
 
     room: str
-    last: int | None = 50
-    since: float | None = None
+    last: Annotated[int, msgspec.Meta(ge=0, le=LAST_MAX)] | None = 50
+    since: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
     search: str | None = None
     follow: bool = False
     read: bool = False
