@@ -87,7 +87,8 @@ def restore(home: Path, path: Path, passphrase: str | None) -> None:
             raise errors.Usage(
                 "passphrase-missing",
                 "the archive is under a passphrase",
-                "run it in a terminal, or give P2PCHAT_PASSPHRASE or --passphrase-file FILE",
+                "run it in a terminal, or give P2PCHAT_ARCHIVE_PASSPHRASE or "
+                "--archive-passphrase-file FILE",
             )
         return passphrase
 

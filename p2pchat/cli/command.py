@@ -96,8 +96,10 @@ class Common:
 
         Raises errors.BadInput `file-missing`.
         """
-        if self._prompted is not None:
-            return self._prompted
+        return self.given_passphrase() if self._prompted is None else self._prompted
+
+    def given_passphrase(self) -> str | None:
+        """From --passphrase-file or P2PCHAT_PASSPHRASE. Raises errors.BadInput `file-missing`."""
         if self.passphrase_file is not None:
             return read_secret(self.passphrase_file)
         return os.environ.get("P2PCHAT_PASSPHRASE")
@@ -130,17 +132,21 @@ def read_secret(path: Path) -> str:
         ) from error
 
 
-def new_passphrase(given: str | None) -> str:
+def new_passphrase(
+    given: str | None,
+    of: str = "the profile",
+    give: str = "P2PCHAT_PASSPHRASE or --passphrase-file FILE",
+) -> str:
     """A passphrase to set: given, or asked for twice. Raises errors.Usage `passphrase-missing`."""
     if given is None and sys.stdin.isatty():
-        given = prompt_secret("New passphrase: ")
+        given = prompt_secret(f"New passphrase of {of}: ")
         if given and prompt_secret("Once more: ") != given:
             raise Usage("passphrase-missing", "the two are not the same", "run it again")
     if not given:
         raise Usage(
             "passphrase-missing",
             "there is no passphrase to set" if given is None else "the passphrase is empty",
-            "run it in a terminal, or give P2PCHAT_PASSPHRASE or --passphrase-file FILE",
+            f"run it in a terminal, or give {give}",
         )
     return given
 

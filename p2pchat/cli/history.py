@@ -9,11 +9,23 @@ import click
 from p2pchat import events
 from p2pchat.api.attach import restore
 from p2pchat.api.routes.history import ExportRequest, ImportRequest
-from p2pchat.cli.command import Common, command, new_passphrase, prompt_secret, usage
+from p2pchat.cli.archived import asked_passphrase, fresh_passphrase
+from p2pchat.cli.command import Common, command, usage
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
+from p2pchat.cli.spout import spout
 
 __all__ = ["export_", "import_"]
+
+_STDIN = frozenset({"-", "/dev/stdin"})
+_STDOUT = frozenset({"-", "/dev/stdout"})
+
+_passphrase_file = click.option(
+    "--archive-passphrase-file",
+    "secret",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Read the archive's passphrase from its first line.",
+)
 
 
 @command
@@ -21,9 +33,9 @@ __all__ = ["export_", "import_"]
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(dir_okay=False),
     required=True,
-    help="The file to write; one that is there is replaced.",
+    help="The file to write, or - for stdout; one that is there is replaced.",
 )
 @click.option(
     "--format",
@@ -33,35 +45,57 @@ __all__ = ["export_", "import_"]
     show_default=True,
     help="Lines of JSON, readable by all; or the whole profile, encrypted.",
 )
-async def export_(out: Output, common: Common, room: str | None, output: Path, kind: str) -> None:
+@_passphrase_file
+async def export_(
+    out: Output, common: Common, room: str | None, output: str, kind: str, secret: Path | None
+) -> None:
     """Write history to a file: a room, or all of them.
 
     `--format archive` is for a new machine: identity, contacts and history under a passphrase of
-    its own (asked for, or P2PCHAT_PASSPHRASE, or --passphrase-file). Shared files are not in it.
+    its own: asked for, or P2PCHAT_ARCHIVE_PASSPHRASE, or --archive-passphrase-file. Where the
+    profile is under none, P2PCHAT_PASSPHRASE and --passphrase-file name it, too. Shared files are
+    not in it.
     """
+    piped = output in _STDOUT
+    if piped and out.json:
+        raise usage("stdout cannot have both, the history and --json", "leave out --json")
+    if piped and kind == "archive" and sys.stdout.isatty():
+        raise usage("an archive is nothing for a terminal", "give a file, or a pipe after -o -")
     if kind == "archive" and room is not None:
         raise usage("an archive is the whole profile", "leave out the room, or --format archive")
-    path = str(output.expanduser().absolute())
-    passphrase = new_passphrase(common.passphrase()) if kind == "archive" else None
+    passphrase = fresh_passphrase(out, common, secret) if kind == "archive" else None
     async with common.attach(online=False) as node:
         greet(out, node)
+        if piped:
+            async with spout() as pipe:
+                request = ExportRequest(path=str(pipe), room=room, passphrase=passphrase)
+                written = await node.client.one("exports", request)
+            if isinstance(written, events.Exported):
+                out.note(f"{written.entries} entries written")
+            return
+        path = str(Path(output).expanduser().absolute())
         request = ExportRequest(path=path, room=room, passphrase=passphrase)
         async for event in node.client.ask("exports", request):
             out.row(event)
 
 
 @command
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-async def import_(out: Output, common: Common, file: Path) -> None:
+@click.argument("given", metavar="FILE")
+@_passphrase_file
+async def import_(out: Output, common: Common, given: str, secret: Path | None) -> None:
     """Take in history that `export` wrote; what is known stays as it is.
 
     An archive makes the profile where there is none (--home DIR), and otherwise adds what this
-    identity has written and received.
+    identity has written and received. Its passphrase is asked for, or comes from
+    P2PCHAT_ARCHIVE_PASSPHRASE or --archive-passphrase-file, as for export.
     """
-    path = file.expanduser().absolute()
-    passphrase = common.passphrase()
-    if passphrase is None and sys.stdin.isatty() and _is_archive(path):
-        passphrase = prompt_secret("Passphrase of the archive: ")
+    if given in _STDIN:
+        # It is read more than once, by a node that may be another process.
+        raise usage(
+            "what is imported has to be a file", "save it first; ./- is a file of that name"
+        )
+    path = Path(given).expanduser().absolute()
+    passphrase = asked_passphrase(common, secret) if _is_archive(path) else None
     if _is_archive(path) and not any(
         (common.folder / name).exists() for name in ("key", "journal.db")
     ):

@@ -15,6 +15,7 @@ from p2pchat.api.client import NotRunning
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
+from p2pchat.cli.streams import is_secret
 from p2pchat.errors import Busy, Error
 
 __all__ = ["down_", "ensure_up", "status_", "up_"]
@@ -98,7 +99,7 @@ async def _start(out: Output, common: Common) -> None:
             stderr=log,
             start_new_session=True,
             # A node lives long, and who may look at it can read its environment.
-            env={key: value for key, value in os.environ.items() if key != "P2PCHAT_PASSPHRASE"},
+            env={key: value for key, value in os.environ.items() if not is_secret(key)},
         )
     if process.stdin is not None:
         with suppress(BrokenPipeError):

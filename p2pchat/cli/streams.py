@@ -15,7 +15,7 @@ from contextlib import suppress
 from p2pchat.cli.interrupt import unwinding
 from p2pchat.errors import BadInput, Error
 
-__all__ = ["STDIN_MAX", "Closed", "check_given", "lost", "read_stdin", "settle"]
+__all__ = ["STDIN_MAX", "Closed", "check_given", "is_secret", "lost", "read_stdin", "settle"]
 
 STDIN_MAX = 1 << 20
 """Bytes; more than any text or blob may have."""
@@ -39,8 +39,13 @@ def check_given(arguments: Sequence[str], environment: Mapping[str, str]) -> Non
     for number, argument in enumerate(arguments, 1):
         _check(argument, f"argument {number}")
     for name, value in environment.items():
-        if name.startswith("P2PCHAT_") and not name.endswith(_SECRETS):
+        if name.startswith("P2PCHAT_") and not is_secret(name):
             _check(value, name)
+
+
+def is_secret(variable: str) -> bool:
+    """Whether an environment variable of this name is a secret of ours."""
+    return variable.startswith("P2PCHAT_") and variable.endswith(_SECRETS)
 
 
 def _check(text: str, what: str) -> None:

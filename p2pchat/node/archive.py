@@ -132,9 +132,19 @@ def write_archive(
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that is at `path` once all is written, readable by its owner; else nothing is."""
+    """A file that is at `path` once all is written, readable by its owner; else nothing is.
+
+    A named pipe is written to as it is.
+    """
     temporary = path.with_name(path.name + ".part")
     try:
+        if path.is_fifo():
+            # Where nobody reads that fails, instead of waiting for somebody.
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.set_blocking(descriptor, True)
+            with open(descriptor, "wb") as pipe:  # noqa: PTH123  (a descriptor)
+                yield pipe
+            return
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123  (a descriptor, for the mode)
             yield file
@@ -451,6 +461,12 @@ def _unpack(path: Path, passphrase: Passphrase, copy: Path) -> bytes:
             key = keyfile.unlock(file.readline(_LINE_MAX), passphrase)
         except ValueError as error:
             raise _malformed(f"{path} is damaged") from error
+        except Refused as error:
+            raise Refused(
+                error.code,
+                "that is not the archive's passphrase",
+                "try again; it need not be the profile's: P2PCHAT_ARCHIVE_PASSPHRASE gives it",
+            ) from error
         _forget(copy)
         try:
             with copy.open("wb") as target:

@@ -26,7 +26,10 @@ class SyncRequest(Request, frozen=True, kw_only=True):
 
 
 class ExportRequest(Request, frozen=True, kw_only=True):
-    """`passphrase`: the whole profile, encrypted; else JSON Lines of a room, or of all."""
+    """`passphrase`: the whole profile, encrypted; else JSON Lines of a room, or of all.
+
+    `path` may be a named pipe that somebody reads.
+    """
 
     path: str
     room: str | None = None
@@ -55,7 +58,8 @@ async def import_(node: "Node", request: ImportRequest) -> Stream:
             raise errors.Usage(
                 "passphrase-missing",
                 "the archive is under a passphrase",
-                "run it in a terminal, or give P2PCHAT_PASSPHRASE or --passphrase-file FILE",
+                "run it in a terminal, or give P2PCHAT_ARCHIVE_PASSPHRASE or "
+                "--archive-passphrase-file FILE",
             )
         return request.passphrase
 
