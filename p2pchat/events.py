@@ -282,11 +282,12 @@ class Changed(_Event, frozen=True, kw_only=True, tag="changed"):
 
 
 class Delivered(_Event, frozen=True, kw_only=True, tag="delivered"):
-    """`peer` has message `id` on disk."""
+    """`peer` has message `id` on disk. `name`: where somebody asked who has it."""
 
     room: str
     id: str
     peer: str
+    name: str | None = None
 
 
 class Read(_Event, frozen=True, kw_only=True, tag="read"):
@@ -351,13 +352,18 @@ class Transfer(_Event, frozen=True, kw_only=True, tag="transfer"):
 
 
 class Sync(_Event, frozen=True, kw_only=True, tag="sync"):
-    """How far this node and `peer` differ in `room`, counted from heads."""
+    """How far this node and `peer` differ in `room`, counted from heads.
+
+    `name`, and of a room of many `room_name`: where somebody asked.
+    """
 
     room: str
     peer: str
     behind: int
     ahead: int
     state: Literal["comparing", "pulling", "in-sync"]
+    name: str | None = None
+    room_name: str | None = None
 
 
 class Forked(_Event, frozen=True, kw_only=True, tag="fork"):

@@ -199,10 +199,11 @@ class Output:
             case events.Read():
                 return f"* {'you have' if event.me else printable(event.name) + ' has'} read this"
             case events.Delivered():
-                return f"* delivered to [{event.peer[:8]}]"
+                return f"* delivered to {_person(event)}"
             case events.Sync(behind=behind, ahead=ahead):
                 level = "in sync" if event.state == "in-sync" else event.state
-                return f"* with [{event.peer[:8]}]: {level}, {behind} behind, {ahead} ahead"
+                where = f" in {printable(event.room_name)}" if event.room_name else ""
+                return f"* with {_person(event)}{where}: {level}, {behind} behind, {ahead} ahead"
             case events.Identity():
                 return f"{printable(event.name)}\n{event.peer}\n{event.home}"
             case events.Status():
@@ -319,6 +320,10 @@ class Output:
         if self._bar:
             self._bar = False
             _tell("\n")
+
+
+def _person(event: events.Delivered | events.Sync) -> str:
+    return (f"{printable(event.name)} " if event.name else "") + f"[{event.peer[:8]}]"
 
 
 def _tell(text: str) -> None:

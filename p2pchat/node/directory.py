@@ -33,6 +33,15 @@ class Directory:
         found = [one for one in self._parts.rooms.all() if id_text(one.room) == room]
         return self.name_of(found[0]) if found else room[:8]
 
+    def named(self, state: events.Sync, person: bytes, room: bytes) -> events.Sync:
+        """`state` with whom and what room it is of, as they are called here."""
+        chains = self._parts.rooms.get(room)
+        return msgspec.structs.replace(
+            state,
+            name=self._parts.people.name_of(person),
+            room_name=self.name_of(chains) if isinstance(chains, Group) else None,
+        )
+
     def _called(self, chains: Chains) -> str | None:
         """What the other in a room of two calls themselves."""
         others = [person for person in chains.members if person != self._parts.owner.person]

@@ -280,13 +280,15 @@ class Node:
         """
         wanted = (await self.room(room)).id if room is not None else None
         peers = self.online_parts.peers
-        async for event in sync(peers, self._parts.bus, wanted, timeout, wait=wait):
+        async for event in sync(
+            peers, self._directory, self._parts.bus, wanted, timeout, wait=wait
+        ):
             yield event
 
     def sync_rows(self) -> list[events.Sync]:
         """How far each linked member and we differ, room by room."""
         online = self._parts.online
-        return sync_rows(online.peers) if online is not None else []
+        return sync_rows(online.peers, self._directory) if online is not None else []
 
     # -- files ---------------------------------------------------------------------------------
 

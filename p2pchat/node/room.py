@@ -282,10 +282,15 @@ class Room:
         with self._parts.bus.subscribe() as feed:
             deadline = asyncio.get_running_loop().time() + timeout
             while True:
-                holders = {id_text(one) for one in self._parts.marks.holders(self.key, entry)}
-                for peer in sorted(holders - told):
+                holders = {
+                    id_text(one): self._parts.people.name_of(one)
+                    for one in self._parts.marks.holders(self.key, entry)
+                }
+                for peer in sorted(holders.keys() - told):
                     told.add(peer)
-                    yield events.Delivered(room=self.id, id=message_id, peer=peer)
+                    yield events.Delivered(
+                        room=self.id, id=message_id, peer=peer, name=holders[peer]
+                    )
                 if told and not (others & self._parts.linked()) - told:
                     return
                 try:

@@ -8,6 +8,7 @@ from p2pchat import errors, events
 from p2pchat.core.facts import Progress
 from p2pchat.core.identity import id_text
 from p2pchat.node.bus import Bus
+from p2pchat.node.directory import Directory
 
 if TYPE_CHECKING:
     from p2pchat.node.peers import Peers, Session
@@ -26,16 +27,22 @@ def sync_event(session: "Session", fact: Progress) -> events.Sync:
     )
 
 
-def sync_rows(peers: "Peers") -> list[events.Sync]:
+def sync_rows(peers: "Peers", directory: Directory) -> list[events.Sync]:
     return [
-        sync_event(session, progress)
+        directory.named(sync_event(session, progress), session.peer, progress.room)
         for session in peers.sessions()
         for progress in session.reconcile.progress()
     ]
 
 
 async def sync(
-    peers: "Peers", bus: Bus, room: str | None, timeout: float, *, wait: bool
+    peers: "Peers",
+    directory: Directory,
+    bus: Bus,
+    room: str | None,
+    timeout: float,
+    *,
+    wait: bool,
 ) -> AsyncIterator[events.Sync]:
     """Compare with everybody linked, of one room (its id) or all, as `Node.sync` has it."""
     shown: dict[tuple[str, str], events.Sync] = {}
@@ -46,7 +53,7 @@ async def sync(
                     session.compare(progress.room)
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
-            states = [state for state in sync_rows(peers) if room in (None, state.room)]
+            states = [state for state in sync_rows(peers, directory) if room in (None, state.room)]
             for state in states:
                 if shown.get((state.room, state.peer)) != state:
                     shown[state.room, state.peer] = state

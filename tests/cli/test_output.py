@@ -38,7 +38,17 @@ SHOWN = [
     events.Knock(knock="ab", name=NASTY, words="a b c", state="asking", room_name=NASTY),
     events.Knock(knock="ab", name=NASTY, words="a b c", state="gone"),
     events.Delivered(room="r" * 52, id="i" * 52, peer="p" * 52),
+    events.Delivered(room="r" * 52, id="i" * 52, peer="p" * 52, name=NASTY),
     events.Sync(room="r" * 52, peer="p" * 52, behind=1, ahead=2, state="pulling"),
+    events.Sync(
+        room="r" * 52,
+        peer="p" * 52,
+        behind=1,
+        ahead=2,
+        state="pulling",
+        name=NASTY,
+        room_name=NASTY,
+    ),
     events.RoomRow(room="r" * 52, name=NASTY, kind="direct", members=2),
     events.Member(room="r" * 52, peer="p" * 52, name=NASTY),
     events.Member(
@@ -139,3 +149,18 @@ def test_with_json_stdout_has_json_alone(capsys: pytest.CaptureFixture[str]) -> 
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["event"] for row in rows] == ["error", "done"]
     assert rows[-1] == {"v": 1, "event": "done", "ok": False, "exit": 3}
+
+
+def test_who_differs_is_named_with_the_room(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(json=False)
+    state = events.Sync(room="r" * 52, peer="p" * 52, behind=0, ahead=3, state="pulling")
+    out.event(state)
+    out.event(msgspec.structs.replace(state, name="Bob"))
+    out.event(msgspec.structs.replace(state, name="Bob", room_name="crew"))
+    out.event(events.Delivered(room="r" * 52, id="i" * 52, peer="p" * 52, name="Bob"))
+    assert capsys.readouterr().out.splitlines() == [
+        "* with [pppppppp]: pulling, 0 behind, 3 ahead",
+        "* with Bob [pppppppp]: pulling, 0 behind, 3 ahead",
+        "* with Bob [pppppppp] in crew: pulling, 0 behind, 3 ahead",
+        "* delivered to Bob [pppppppp]",
+    ]

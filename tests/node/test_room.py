@@ -70,7 +70,9 @@ async def test_a_message_is_delivered_once_the_other_has_it_on_disk(tmp_path: Pa
         with bob.events() as feed:
             message = await room.send("hello")
             told = [event async for event in room.delivered(message.id, timeout=WAIT_S)]
-            assert told == [events.Delivered(room=room.id, id=message.id, peer=bob.peer_id)]
+            assert told == [
+                events.Delivered(room=room.id, id=message.id, peer=bob.peer_id, name="Bob")
+            ]
             there = await bob.room("@Ann")
             seen = msgspec.structs.replace(message, verified=False)
             assert [event async for event in there.history()] == [seen]
