@@ -127,6 +127,7 @@ CODES: dict[str, type[Error]] = {
     # the profile and the machine
     "home-in-use": Busy,
     "home-locked": Busy,
+    "identity-exists": Busy,
     "passphrase-wrong": Refused,
     "passphrase-missing": Usage,
     "home-unwritable": Error,

@@ -9,7 +9,7 @@ import unicodedata
 
 from p2pchat.errors import BadInput
 
-__all__ = ["NAME_BYTES_MAX", "checked_name", "printable", "span", "tidy_name"]
+__all__ = ["NAME_BYTES_MAX", "checked_name", "folded", "is_blank", "printable", "span", "tidy_name"]
 
 NAME_BYTES_MAX = 64
 """UTF-8 bytes of a display name: sixteen of the widest characters; the invite must stay short."""
@@ -38,6 +38,19 @@ def printable(text: str, *, lines: bool = False) -> str:
         else _REPLACEMENT
         for character in text
     )
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of it could be seen."""
+    return all(
+        character.isspace() or character in _JOINERS or unicodedata.category(character) in _UNSAFE
+        for character in text
+    )
+
+
+def folded(name: str) -> str:
+    """A name without its case, for whoever types it so."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def checked_name(name: str) -> str:

@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pchat.errors import BadInput
-from p2pchat.text import NAME_BYTES_MAX, checked_name, printable, span, tidy_name
+from p2pchat.text import (
+    NAME_BYTES_MAX,
+    checked_name,
+    folded,
+    is_blank,
+    printable,
+    span,
+    tidy_name,
+)
 
 _anything = st.text(st.characters(codec=None, categories=None), max_size=80)
 
@@ -64,3 +72,15 @@ def test_names_that_are_none(name: str, code: str) -> None:
 )
 def test_a_length_of_time_has_one_unit(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_what_nobody_could_see_is_blank() -> None:
+    for text in ("", " \n\t", "\u200b", "\x1b", "\u202e\u200d", "\ufeff \u2060"):
+        assert is_blank(text)
+    for text in ("a", "\x1b[0m", "\u200bx", "👩\u200d👧"):
+        assert not is_blank(text)
+
+
+def test_names_are_folded_whatever_their_form() -> None:
+    assert folded("E\u0301LISE") == folded("élise")
+    assert folded("Bob") != folded("Rob")

@@ -136,7 +136,7 @@ async def pin_(out: Output, common: Common, room: str, id_: str | None, *, off: 
 @click.option(
     "--last", type=click.IntRange(0, LAST_MAX), default=50, show_default=True, help="0 for all."
 )
-@click.option("--since", "when", metavar="WHEN", help="2h, 3d, yesterday, or a date.")
+@click.option("--since", "when", metavar="WHEN", help="2h, 3d, 1w, today, yesterday, or a date.")
 @click.option(
     "--search",
     metavar="WORDS",
@@ -173,10 +173,14 @@ async def log_(
         read=shown,
         more=out.json,
     )
+    found = False
     async with common.attach(online=follow) as node:
         greet(out, node)
         async for event in node.client.ask("log", request):
+            found = True
             out.event(event)
+    if search is not None and not found and not out.json:
+        out.note("no message has these words")
 
 
 @command

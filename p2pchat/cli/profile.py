@@ -28,7 +28,7 @@ async def init_(out: Output, common: Common, *, passphrase: bool) -> None:
     async with common.attach(online=False) as node:
         if not node.created:
             raise Busy(
-                "home-in-use",
+                "identity-exists",
                 f"{common.folder} has an identity already",
                 "p2pchat id shows it, p2pchat rename changes its name; --home makes another",
             )

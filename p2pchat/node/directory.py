@@ -9,7 +9,7 @@ from p2pchat.core.group import Group
 from p2pchat.core.identity import direct_room, id_text
 from p2pchat.node.parts import Parts
 from p2pchat.node.room import Room
-from p2pchat.text import printable
+from p2pchat.text import folded, printable
 
 __all__ = ["Directory"]
 
@@ -110,6 +110,8 @@ class Directory:
     async def find(self, reference: str) -> Room:
         """The room that `reference` names: `@NAME`, a name, or a prefix of its or the peer's id.
 
+        A name of exactly that case goes first.
+
         Raises errors.BadInput: `room-unknown`, `room-ambiguous`.
         """
         wanted, direct = reference.removeprefix("@").strip(), reference.startswith("@")
@@ -130,6 +132,8 @@ class Directory:
         found = [*named, *called] if rooms else named or called or prefixed
         if not found and direct and (person := self._parts.people.known_as(wanted)) is not None:
             found = [await self.direct(person)]
+        if not found and wanted:
+            found = self._alike(wanted, direct=direct)
         if not found:
             raise errors.BadInput(
                 "room-unknown",
@@ -143,6 +147,17 @@ class Directory:
                 "name it by the beginning of its id (p2pchat rooms --json); @NAME is a person",
             )
         return self._shown(found[0])
+
+    def _alike(self, wanted: str, *, direct: bool) -> list[Chains]:
+        """Rooms of that name in another case; a room of many goes first here, too."""
+        name = folded(wanted)
+        rooms = [
+            chains
+            for chains in self._parts.rooms.all()
+            if name in (folded(self.name_of(chains)), folded(self._called(chains) or ""))
+        ]
+        groups: list[Chains] = [chains for chains in rooms if isinstance(chains, Group)]
+        return [chains for chains in rooms if chains not in groups] if direct else groups or rooms
 
     def _shown(self, chains: Chains) -> Room:
         return Room(self._parts, chains.room, self.name_of(chains))

@@ -26,7 +26,7 @@ from p2pchat.store import journal
 from p2pchat.store import rooms as rooms_table
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.groups import Arrival, Join
-from p2pchat.text import printable, tidy_name
+from p2pchat.text import folded, printable, tidy_name
 
 if TYPE_CHECKING:
     from p2pchat.core.handshake import Proven
@@ -199,6 +199,10 @@ class Joining:
         found = [one for one in waiting if one.certificate.safe_name() == wanted]
         if not found and len(wanted) >= 4:
             found = [one for one in waiting if id_text(one.person).startswith(wanted.lower())]
+        if not found and wanted:
+            found = [
+                one for one in waiting if folded(one.certificate.safe_name()) == folded(wanted)
+            ]
         if not found:
             raise errors.BadInput(
                 "request-unknown",

@@ -27,7 +27,7 @@ from p2pchat.store import contacts, trust
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.trust import Mark
-from p2pchat.text import checked_name, printable
+from p2pchat.text import checked_name, folded, printable
 
 if TYPE_CHECKING:
     from p2pchat.node.peers import Session
@@ -190,6 +190,8 @@ class People:
     def find(self, reference: str, among: Set[bytes] | None = None) -> bytes:
         """Whom an alias, a name or the beginning of an id means, of all or `among` some.
 
+        A name of exactly that case goes first.
+
         Raises errors.BadInput: `peer-unknown`, `peer-ambiguous`.
         """
         wanted = reference.strip().removeprefix("@")
@@ -199,6 +201,12 @@ class People:
         found = found or [person for person in known if self.own_name(person) == wanted]
         if not found and len(wanted) >= _PREFIX_MIN:
             found = [person for person in known if id_text(person).startswith(wanted.lower())]
+        if not found and wanted:
+            found = [
+                person
+                for person in known
+                if folded(wanted) in (folded(self.name_of(person)), folded(self.own_name(person)))
+            ]
         if not found:
             raise errors.BadInput(
                 "peer-unknown",

@@ -22,7 +22,7 @@ from p2pchat.core.group import Group
 from p2pchat.core.identity import id_text
 from p2pchat.core.talk import is_reaction
 from p2pchat.node.parts import Parts
-from p2pchat.text import printable
+from p2pchat.text import is_blank, printable
 
 __all__ = ["Room"]
 
@@ -30,7 +30,7 @@ __all__ = ["Room"]
 def _checked(text: str) -> str:
     # A lone surrogate, as a terminal in the wrong encoding gives, has no UTF-8.
     text = text.encode("utf-8", "replace").decode()
-    if not text.strip():
+    if is_blank(text):
         raise errors.BadInput("text-empty", "the message is empty", "write something")
     if len(text.encode()) > TEXT_BYTES_MAX:
         raise errors.BadInput(

@@ -15,3 +15,12 @@ def test_a_time_that_is_none(ann: Home) -> None:
 def test_a_room_is_looked_for_before_anything_is_written(ann: Home) -> None:
     for arguments in (["send", "nobody", "hi"], ["log", "nobody"], ["sync", "nobody"]):
         assert ann.run(*arguments, code=3).found("error")[0]["code"] == "room-unknown"
+
+
+def test_a_search_without_a_hit_says_so(ann: Home) -> None:
+    ann.run("room", "create", "R")
+    ann.run("send", "R", "something")
+    found = ann.run("log", "R", "--search", "nothing", json=False)
+    assert (found.out, found.err) == ("", "no message has these words\n")
+    assert ann.run("log", "R", "--search", "something", json=False).err == ""
+    assert ann.run("log", "R", "--search", "nothing").err == ""

@@ -5,7 +5,7 @@ def test_an_identity_is_made_once_and_renamed(ann: Home) -> None:
     made = ann.run("init").found("identity")[0]
     assert made["created"]
     assert made["name"] == "Ann"
-    assert ann.run("init", code=6).found("error")[0]["code"] == "home-in-use"
+    assert ann.run("init", code=6).found("error")[0]["code"] == "identity-exists"
     assert ann.run("rename", "Anna").found("identity")[0]["name"] == "Anna"
     kept = ann.run("id").found("identity")[0]
     assert (kept["peer"], kept["name"]) == (made["peer"], "Anna")

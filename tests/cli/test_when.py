@@ -26,3 +26,4 @@ def test_times_that_are_none(text: str) -> None:
     with pytest.raises(BadInput) as caught:
         since(text, NOW)
     assert caught.value.code == "time-malformed"
+    assert {"1w", "today"} <= set(caught.value.hint.replace(",", "").split())

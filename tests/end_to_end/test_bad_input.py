@@ -143,6 +143,8 @@ def test_names_that_are_none(tmp_path: Path, name: str, code: str) -> None:
 def test_texts_that_are_none(friends: tuple[Home, Home]) -> None:
     ann, _ = friends
     _refused(ann.run("send", "Bob", "  ", code=3), "text-empty")
+    for nothing in ("\u200b", "\x1b\x07", "\u202e \u200d\n"):
+        _refused(ann.run("send", "Bob", nothing, code=3), "text-empty")
     _refused(ann.run("send", "Bob", "-", code=3, stdin=65_537 * "x"), "text-too-long")
     _refused(ann.run("send", "Bob", "hi", "--reply-to", "zzzz", code=3), "entry-unknown")
     assert ann.texts("Bob") == []

@@ -21,6 +21,24 @@ async def test_a_room_is_found_by_name_and_by_the_beginning_of_an_id(tmp_path: P
             assert (await node.room(reference)).id == room.id
 
 
+async def test_a_name_in_another_case_is_found_where_it_is_clear(tmp_path: Path) -> None:
+    await acquaint(tmp_path, "Ann", "Bob", "Élise", "Cyd", "CYD")
+    async with person(tmp_path, "Ann", online=False) as node:
+        assert (await node.room("bob")).name == "Bob"
+        assert (await node.room("@BOB")).name == "Bob"
+        assert (await node.room("éLISE")).name == "Élise"
+        assert (await node.room("CYD")).name == "CYD"
+        with pytest.raises(errors.BadInput) as caught:
+            await node.room("cyd")
+        assert caught.value.code == "room-ambiguous"
+        crew = await node.create_room("Crew")
+        assert (await node.room("crew")).id == crew.id
+        exact = await node.create_room("crew")
+        assert (await node.room("crew")).id == exact.id
+        with pytest.raises(errors.BadInput):
+            await node.room("@CREW")
+
+
 @pytest.mark.parametrize("reference", ["@Dan", "", "aaa"])
 async def test_a_room_that_is_not_there_is_unknown(tmp_path: Path, reference: str) -> None:
     await acquaint(tmp_path, "Ann", "Bob")
