@@ -15,6 +15,7 @@ is left as it is.
 import asyncio
 import base64
 import binascii
+import codecs
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -36,6 +37,7 @@ from p2pchat.store import contacts, journal, keyfile, meta, rooms, snapshot, tru
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.keyfile import Passphrase
 from p2pchat.store.profile import Profile, unwritable
+from p2pchat.text import printable
 
 __all__ = [
     "Merge",
@@ -258,9 +260,28 @@ async def merge_lines(
 ) -> Merge:
     """Take the entries of a file of JSON Lines into rooms that we are a member of.
 
-    Raises errors.BadInput `file-missing`, `import-malformed`; errors.Refused `import-foreign`.
+    What stands before a fault is taken. Raises errors.BadInput `file-missing`, `import-malformed`;
+    errors.Refused `import-foreign`.
     """
     merge = Merge(held)
+    try:
+        await _merge_lines(merge, path, database, held, identity, now)
+        await merge.finish()
+    except (BadInput, Refused) as error:
+        if error.code == "file-missing":
+            raise
+        with suppress(BadInput):
+            await merge.finish()
+        taken = "nothing of it was taken"
+        if merge.added or merge.known:
+            taken = f"{merge.added} entries before that were added, {merge.known} known already"
+        raise type(error)(error.code, f"{error.message}; {taken}", error.hint) from error
+    return merge
+
+
+async def _merge_lines(
+    merge: Merge, path: Path, database: Database, held: Rooms, identity: Identity, now: float
+) -> None:
     pending: dict[bytes, list[tuple[bytes, bytes | None]]] = {}
     current = b""
     async for number, line in _lines(path):
@@ -288,13 +309,14 @@ async def merge_lines(
             raise _malformed(f"line {number}: too many entries without a signature")
         if signature is not None:
             del pending[chain]
-            await merge.take(
-                (current, [raw for raw, _ in run], [body for _, body in run], signature)
-            )
+            try:
+                await merge.take(
+                    (current, [raw for raw, _ in run], [body for _, body in run], signature)
+                )
+            except BadInput as error:
+                raise _malformed(f"up to line {number} {error.message}") from error
     if pending:
         raise _malformed("the file ends too early")
-    await merge.finish()
-    return merge
 
 
 async def _lines(path: Path) -> AsyncIterator[tuple[int, bytes]]:
@@ -303,6 +325,9 @@ async def _lines(path: Path) -> AsyncIterator[tuple[int, bytes]]:
         while page := await asyncio.to_thread(_page, file):
             for line in page:
                 number += 1
+                if number == 1:
+                    # As some editors put it before a text.
+                    line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901
                 if len(line) > _LINE_MAX:
                     raise _malformed(f"line {number} is too long")
                 if line.strip():
@@ -324,7 +349,11 @@ async def _enter(
     room = _id(fields["room"])
     if held.get(room) is None:
         if len(members) != 2 or identity.person not in members or room != direct_room(*members):
-            raise _foreign("the history is of a room that you are no member of")
+            name = fields.get("name")
+            called = f"{printable(name)[:64]} " if isinstance(name, str) and name else ""
+            raise _foreign(
+                f"the history is of {called}[{id_text(room)[:8]}], a room that you are no member of"
+            )
         await database.write(
             lambda tx: rooms.add(tx, room, "direct", "", now, members),
         )

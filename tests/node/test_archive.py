@@ -157,3 +157,43 @@ async def test_what_is_missing_comes_back_from_a_file(tmp_path: Path) -> None:
         chains = restored._parts.rooms.get(room.key)
         assert chains is not None
         assert len(chains.heads) == 2, "a restored profile goes on in a chain of its own"
+
+
+async def test_what_stands_before_a_fault_is_taken_and_told(tmp_path: Path) -> None:
+    await acquaint(tmp_path, "Ann", "Bob")
+    async with person(tmp_path, "Ann", online=False) as ann:
+        room = await ann.room("Bob")
+        await ann.export(tmp_path / "archive", passphrase="secret")
+        for number in range(3):
+            await room.send(f"number {number}")
+        lines = await _exported(ann, tmp_path / "lines")
+    profile = Profile.open(tmp_path / "earlier")
+    archive.restore(profile, tmp_path / "archive", lambda: "secret")
+    profile.close()
+    async with person(tmp_path, "earlier", online=False) as earlier:
+        for change, text in (
+            (lambda lines: [{}, *lines], "line 1 is no line of an export; nothing of it was taken"),
+            (_other("signature", 64 * "AAAA"), f"up to line {len(lines)} the file has entries"),
+        ):
+            with pytest.raises(Error) as raised:
+                await _import(earlier, _write(tmp_path / "changed", change(lines)))
+            assert text in raised.value.message
+        assert f"{len(lines) - 2} entries before that were added, 0 known" in raised.value.message
+        assert await _import(earlier, tmp_path / "lines") == (1, len(lines) - 2)
+
+
+async def test_a_foreign_room_is_named_and_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    await acquaint(tmp_path, "Ann", "Bob")
+    async with person(tmp_path, "Ann", online=False) as ann:
+        await (await ann.room("Bob")).send("hello")
+        lines = await _exported(ann, tmp_path / "lines")
+        marked = tmp_path / "marked"
+        marked.write_bytes(b"\xef\xbb\xbf" + (tmp_path / "lines").read_bytes())
+        assert await _import(ann, marked) == (0, len(lines) - 1)
+    async with person(tmp_path, "Cat", online=False) as cat:
+        for name, shown in (("Bob\x1b[31m", "of Bob\ufffd[31m ["), (7, "of [")):
+            _write(tmp_path / "other", [{**lines[0], "name": name}, *lines[1:]])
+            with pytest.raises(Error) as raised:
+                await _import(cat, tmp_path / "other")
+            assert raised.value.code == "import-foreign"
+            assert shown + lines[0]["room"][:8] in raised.value.message
