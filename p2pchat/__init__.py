@@ -4,11 +4,12 @@ The library is `Node`; everything else is the house it lives in (docs/architectu
 loaded on first use, so that `import p2pchat` (and `p2pchat --version`) stays cheap.
 """
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 __all__ = ["Node", "__version__"]
 
+# Type checkers know the name. The module `typing` would be most of the time that passes before a
+# command heeds Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from p2pchat.node.node import Node
 
