@@ -33,6 +33,7 @@ async def share_(
     async with common.attach() as node:
         greet(out, node)
         async for event in node.client.ask("shares", request):
+            out.stands = "it is shared"
             if isinstance(event, events.Share) and not out.json:
                 out.say(event.magnet)
             else:

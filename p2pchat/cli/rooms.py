@@ -43,6 +43,7 @@ async def create_(out: Output, common: Common, room: str, topic: str | None) -> 
     async with common.attach(online=False) as node:
         greet(out, node)
         async for event in node.client.ask("creations", NameRequest(name=room)):
+            out.stands = "the room is made"
             if topic is None or not isinstance(event, events.RoomRow):
                 out.row(event)
                 continue
@@ -147,4 +148,5 @@ async def _ask(
     async with common.attach(online=False) as node:
         greet(out, node)
         async for event in node.client.ask(route, request):
+            out.stands = "it is done" if route != "room" else ""
             out.row(event)

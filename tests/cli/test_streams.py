@@ -111,6 +111,14 @@ def test_what_is_done_is_told_where_its_output_is_lost(ann: Home) -> None:
     assert code == 1
     assert err.startswith("p2pchat: the message is written, but the output cannot be written")
     assert ann.texts("R") == ["hi"]
+    for arguments, stands in (
+        (("room", "create", "S"), "the room is made"),
+        (("room", "set", "R", "topic", "T"), "it is done"),
+        (("delete", "R", ann.run("log", "R").found("message")[0]["id"]), "it is done"),
+    ):
+        code, _, err = _shell(ann, 'exec "$@" >/dev/full', *arguments)
+        assert code == 1
+        assert err.startswith(f"p2pchat: {stands}, but the output cannot be written")
 
 
 @pytest.mark.parametrize(
