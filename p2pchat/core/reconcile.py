@@ -518,7 +518,8 @@ class Reconcile:
             self._outputs.append(Close("bad-frame"))
         elif seq > before:
             side.peer[chain] = seq
-            self._outputs.append(Emit(PeerHas(side.chains.room, chain, before, seq)))
+            if chain not in side.chains.forks:  # of which it may have another part
+                self._outputs.append(Emit(PeerHas(side.chains.room, chain, before, seq)))
 
     def _show(self, side: Side) -> None:
         progress = side.progress()

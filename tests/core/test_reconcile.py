@@ -14,7 +14,7 @@ from p2pchat.core.bounds import (
 from p2pchat.core.brief import in_brief
 from p2pchat.core.chain import Branch, ForkProof, Head
 from p2pchat.core.entry import Entry, entry_id, statement
-from p2pchat.core.facts import Append, Forked, Load
+from p2pchat.core.facts import Append, Forked, Load, PeerHas
 from p2pchat.core.machine import Close, Emit, Persist, Send
 from p2pchat.core.pushing import pushed_together
 from p2pchat.core.reconcile import Reconcile
@@ -23,6 +23,7 @@ from p2pchat.core.wire import (
     Fork,
     Have,
     Heads,
+    Level,
     Row,
     Run,
     SignedAct,
@@ -336,6 +337,13 @@ def test_a_proof_of_a_fork_is_told_once_and_to_every_later_link() -> None:
     later.share(bob.chains)
     assert [frame.proof for frame in _sent(later) if isinstance(frame, Fork)] == [proof]
     assert all(progress.behind == progress.ahead == 0 for progress in later.progress())
+    # Whoever is level with us may hold another part of it: nothing of it counts as delivered.
+    again = Reconcile(b"V" * 32, random_from(1), 0.0)
+    again.share(bob.chains)
+    [summary] = [frame for frame in _sent(again) if isinstance(frame, Summary)]
+    again.receive(Level(summary.tag, bob.chains.digest()))
+    facts = [output.fact for output in again.outputs() if isinstance(output, Emit)]
+    assert not [fact for fact in facts if isinstance(fact, PeerHas)]
 
 
 def _carried(machine: Reconcile) -> list[object]:
