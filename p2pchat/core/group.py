@@ -213,6 +213,8 @@ class Group(Chains):
             entitled.add([last] if last is not None else [])
             if not entitled.members:
                 return Verdict.BAD
+            if self._has_enough(author.person):
+                return self._decline(chain)
         else:
             under = first.header.after[0] if first.header.seq == 0 else self.admissions[chain]
             limit = self.membership.limit(author.person, under, chain)
@@ -408,14 +410,13 @@ class Group(Chains):
             not is_act(entry.header.kind)
             or entry.header.room != self.room
             or certificate.device != entry.header.device
-            or not self._is_placed(certificate.person)
             or not certificate.holds()
             or not signature_holds(entry)
         ):
             return None
         return self.placed(entry, certificate.person)
 
-    def _is_placed(self, person: bytes) -> bool:
+    def is_placed(self, person: bytes) -> bool:
         """Whether an admission of `person` stands in a chain, or counts.
 
         Else somebody removed could let any number of people in, each with acts to keep.

@@ -24,7 +24,7 @@ not seen. Where nobody who is left is an admin, the most senior member is.
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from p2pchat.core.acts import ADMIN, REMOVE, ROLE, SETTINGS, Remove, Seen
+from p2pchat.core.acts import ADMIN, REMOVE, ROLE, SETTINGS, Create, Remove, Seen
 from p2pchat.core.bounds import ACT_SEEN_MAX, CONTESTED_MAX
 from p2pchat.core.entry import chain_id
 from p2pchat.core.judgement import Judgement, Standing, admits, subject
@@ -207,6 +207,7 @@ class Membership:
         ends = self._ends(person, judged.views.views[judged.views.numbers[admission]])
         removals = [placed.act for placed in ends if isinstance(placed.act, Remove)]
         if removals:
+            founding = isinstance(under.act, Create) and under.chain == chain
             return max(
                 (
                     Limit(cut.seq, cut.id, cut.signature)
@@ -215,7 +216,8 @@ class Membership:
                     if chain_id(self._room, cut.device, cut.incarnation) == chain
                 ),
                 key=lambda limit: (limit.seq or 0, limit.id),
-                default=VOID,
+                # Nobody takes from a room what it was founded by: newcomers begin with that.
+                default=Limit(0, under.id) if founding else VOID,
             )
         leaves = [(placed.seq, placed.id) for placed in ends if placed.chain == chain]
         if leaves:

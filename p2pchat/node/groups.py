@@ -26,8 +26,10 @@ from p2pchat.store.database import Connection, Database
 __all__ = ["Groups", "cuts", "signed_act"]
 
 _ROUNDS = 4
-"""How often in a row judging may bring other acts to be judged: only who wrote hundreds of removals
-in one go takes more than two."""
+"""How often in a row judging may bring other acts to be judged, and these take out or put back what
+moves others: only who wrote hundreds of removals in one go takes more than two."""
+_EARLY_MAX = 256
+"""Acts of a room that wait for what lets in who wrote them; who shows them shows them again."""
 
 
 class Groups:
@@ -40,6 +42,8 @@ class Groups:
         self._moderators: dict[bytes, frozenset[bytes]] = {}
         self._alone: set[bytes] = set()
         """ids of acts that came without their chain"""
+        self._early: dict[bytes, list[tuple[Certificate, Entry]]] = {}
+        """acts that came before those that let in who wrote them"""
         rooms.judge = self._judge
         rooms.talk.admins = self._may_moderate
 
@@ -92,6 +96,9 @@ class Groups:
     async def _judge(self, group: Group, *, came: bool = False) -> None:
         """Carry out what the acts amount to. `came`: some stand in no chain, and are new."""
         room, before = group.room, group.loose
+        early = self._early.pop(room, ())
+        if early:
+            came |= bool(await self._take(group, early))
         for _ in range(_ROUNDS):
             came |= await self._carry_out(group)
             if came:
@@ -112,9 +119,14 @@ class Groups:
             listener(group, not group.loose <= before)
 
     async def _carry_out(self, group: Group) -> bool:
-        """Take out and put back until that moves nothing more; whether there was anything."""
+        """Take out and put back until that moves nothing more; whether there was anything.
+
+        Within bounds: whoever found acts that undo each other by turns shall stop no journal.
+        """
         changed = False
-        while group.moved:
+        for _ in range(_ROUNDS):
+            if not group.moved:
+                break
             group.moved = False
             await self._rooms.flush({group.room})
             for chain, limit in group.excess().items():
@@ -190,30 +202,48 @@ class Groups:
     async def contested(self, group: Group, acts: Sequence[SignedAct]) -> list[Placed]:
         """Judge acts that a peer shows; answers those that were new."""
         known = group.membership.acts()
-        held = await self._database.read(lambda tx: withheld.acts(tx, group.room))
         fresh = [
             (act.certificate, entry)
             for act in acts
             if (entry := _entry_of(act)) is not None and entry.id not in known
         ]
+        if not fresh:
+            return []
+        async with self._rooms.saving:
+            found = await self._take(group, fresh)
+            if found:
+                await self._judge(group, came=True)
+        return found
+
+    async def _take(self, group: Group, fresh: Sequence[tuple[Certificate, Entry]]) -> list[Placed]:
+        """Have those judged that are sound, and whose authors acts have let in; `saving` is held.
+
+        Acts may come before what lets in who wrote them: they wait for that.
+        """
+        held = await self._database.read(lambda tx: withheld.acts(tx, group.room))
         # Only those are looked at closer that would be kept.
         keeping = _kept([*held, *fresh])
-        found: dict[bytes, tuple[Placed, Entry, Certificate]] = {}
-        for certificate, entry in fresh:
-            if entry.id in keeping:
-                placed = group.contested(entry, certificate)
-                if placed is not None:
-                    found[entry.id] = placed, entry, certificate
-        if found:
-            async with self._rooms.saving:
-                for placed, entry, certificate in found.values():
-                    await self._database.write(
-                        partial(withheld.keep, entry=entry, certificate=certificate)
-                    )
-                    self._alone.add(entry.id)
-                    group.act(placed)
-                await self._judge(group, came=True)
-        return [placed for placed, _, _ in found.values()]
+        sound = [
+            (placed, entry, certificate)
+            for certificate, entry in fresh
+            if entry.id in keeping and (placed := group.contested(entry, certificate)) is not None
+        ]
+        found: list[Placed] = []
+        for _ in range(_ROUNDS):
+            taken = [one for one in sound if group.is_placed(one[2].person)]
+            sound = [one for one in sound if not group.is_placed(one[2].person)]
+            for placed, entry, certificate in taken:
+                await self._database.write(
+                    partial(withheld.keep, entry=entry, certificate=certificate)
+                )
+                self._alone.add(entry.id)
+                group.act(placed)
+                found.append(placed)
+            if not taken or not sound:
+                break
+        early = [(certificate, entry) for _, entry, certificate in sound]
+        self._early[group.room] = [*self._early.get(group.room, ()), *early][-_EARLY_MAX:]
+        return found
 
     async def withheld_acts(self, group: Group) -> list[SignedAct]:
         """Acts that a removal has cut off, or that came without their chain, as far as judged."""

@@ -120,7 +120,7 @@ class Mesh:
             shown = session.reconcile.shows(group.room)
             if shown is None or shown != self.shares(group, session.peer) or contested:
                 await self._show(session, group)
-            elif group.estranged:
+            if shown is not None and group.estranged:
                 # Chains that were declined may be members' now.
                 session.compare(group.room)
         group.estranged = False

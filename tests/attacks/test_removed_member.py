@@ -317,7 +317,7 @@ async def test_people_of_ones_own_making(
     """Letting puppets in after the removal, each of which has as many acts kept as anybody."""
     if not guard:
         monkeypatch.setattr(
-            Group, "_is_placed", lambda self, person: person in self.membership.persons
+            Group, "is_placed", lambda self, person: person in self.membership.persons
         )
     async with removed(tmp_path, "puppet") as crew:
         mallory, ann, puppet = crew["mallory"], crew["ann"], crew["puppet"]

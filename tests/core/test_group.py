@@ -188,7 +188,9 @@ def test_an_act_outside_its_chain_has_to_be_signed_by_somebody_once_named() -> N
     unsigned = msgspec.structs.replace(entry, signature=bytes(64))
     assert ann.group.contested(unsigned, bob.identity.certificate) is None
     theirs = mallory.own(SETTING, Setting((), "topic", "mine"))
-    assert ann.group.contested(theirs, mallory.identity.certificate) is None
+    assert ann.group.contested(theirs, mallory.identity.certificate) is not None
+    assert ann.group.is_placed(bob.identity.person)
+    assert not ann.group.is_placed(mallory.identity.person)
     message = bob.say("no act")
     assert ann.group.contested(message, bob.identity.certificate) is None
 

@@ -350,6 +350,17 @@ def test_a_chain_counts_up_to_the_cut_and_a_chain_that_is_not_named_not_at_all()
     assert world.fold().limit(carol.key, admission, carol.chain) == VOID
 
 
+def test_what_founded_a_room_counts_though_a_removal_of_the_founder_names_nothing() -> None:
+    world = crew("ann", "bob", admins="bob")
+    ann, bob = world.people
+    founding = next(one.id for one in ann.known.values() if isinstance(one.act, Create))
+    bob.removes(ann, cut=-1)
+    assert world.members() == {"bob"}
+    assert world.fold().limit(ann.key, founding, ann.chain) == Limit(0, founding)
+    other = chain_id(world.room, ann.key, b"12345678")
+    assert world.fold().limit(ann.key, founding, other) == VOID
+
+
 def test_a_row_that_names_what_is_not_there_has_seen_nothing() -> None:
     """Else somebody could say to have seen, before they were written, all acts of another."""
     world = crew("ann", "bob", "carol", admins="bob")

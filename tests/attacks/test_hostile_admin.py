@@ -1,0 +1,62 @@
+"""What an admin tries with removals that no honest program writes."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from p2pchat.core.acts import REMOVE, Cut, Remove
+from p2pchat.core.clock import stamp
+from p2pchat.core.entry import Entry
+from p2pchat.core.wire import Run, encode
+from tests.harness.crew import Crew, Sailor
+
+
+def _removal(admin: Sailor, room: bytes, person: bytes, cuts: Sequence[Cut] = ()) -> Entry:
+    """A removal in the admin's own log, with cuts of its choice."""
+    rooms, group = admin.parts.rooms, admin.group(room)
+    return group.write(
+        rooms.identity(),
+        rooms._incarnation,
+        time=stamp(time.time()),
+        kind=REMOVE,
+        body=Remove(group.membership.seen(admin.person), person, tuple(cuts)),
+        random=os.urandom,
+    )
+
+
+async def _send(crew: Crew, entry: Entry, name: str, peer: str) -> None:
+    own, room = crew[name], entry.header.room
+
+    def tag() -> bytes | None:
+        session = own.peers.session(crew[peer].person)
+        return session.reconcile.tag(room) if session is not None else None
+
+    await crew.until(lambda: tag() is not None)
+    frame = Run(tag(), (entry.raw,), (entry.body,), entry.signature, False)  # type: ignore[arg-type]
+    await own.pipes[peer].send(encode(frame))
+
+
+async def test_a_removal_of_the_founder_that_leaves_nothing_of_its_log(tmp_path: Path) -> None:
+    """What the room was founded by goes and comes back for ever, and nothing else is written."""
+    async with Crew.open(tmp_path, "ann", "bob", "dan", "mallory", "eve") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob", "dan", "mallory")
+        await (await crew["ann"].room()).set_role("mallory", "admin")
+        await crew.link_all("ann", "bob", "dan", "mallory")
+        await crew.settle("ann", "bob", "dan", "mallory")
+        await crew.cut_all()
+        await crew.link("bob", "dan")
+        await crew.link("bob", "mallory")
+        removal = _removal(crew["mallory"], room, crew["ann"].person)
+        await _send(crew, removal, "mallory", "bob")
+        for name in ("bob", "dan"):
+            group = crew[name].group(room)
+            await crew.until(lambda group=group: crew["ann"].person not in group.members)
+        await crew["dan"].say("do you hear me?")
+        await crew.reads(crew["bob"], ["do you hear me?"])
+        # Newcomers find how it began, too.
+        await crew.bring("bob", "eve")
+        await crew.settle("bob", "dan", "eve")
+        await crew.reads(crew["eve"], ["do you hear me?"])
+        assert crew["ann"].person not in crew["eve"].group(room).members
