@@ -97,6 +97,11 @@ class Membership:
         """All that are known, by id."""
         return self._acts
 
+    def founding(self) -> Create | None:
+        """The act by which the room began: whatever its author wrote besides, it gives the id."""
+        found = (placed.act for placed in self._acts.values())
+        return next((act for act in found if isinstance(act, Create)), None)
+
     # -- what it amounts to --------------------------------------------------------------------
 
     @property

@@ -156,10 +156,15 @@ class Decline(msgspec.Struct, frozen=True, array_like=True, tag=24):
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True, tag=25):
-    """You are a member of this room."""
+    """You are a member of this room.
+
+    `founder`, a person, and `nonce` give the room's id: so it is that of a room of many.
+    """
 
     room: bytes
     name: str
+    founder: bytes
+    nonce: bytes
 
 
 class Pending(msgspec.Struct, frozen=True, array_like=True, tag=26):
@@ -362,8 +367,11 @@ def _sound(frame: Frame) -> bool:
             return len(tag) == 16 and len(acts) <= CONTESTED_MAX
         case Decline(tag, chain):
             return len(tag) == len(chain) == 16
-        case Welcome(room, name):
-            return len(room) == 32 and len(name.encode()) <= TOPIC_BYTES_MAX
+        case Welcome(room, name, founder, nonce):
+            return (
+                len(room) == len(founder) == len(nonce) == 32
+                and len(name.encode()) <= TOPIC_BYTES_MAX
+            )
         case Pending(room, name, secret):
             return len(room) == len(secret) == 32 and len(name.encode()) <= TOPIC_BYTES_MAX
         case Denied(room):

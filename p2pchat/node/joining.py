@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from p2pchat import errors, events
-from p2pchat.core.acts import ADMIT, MEMBER, Admit
+from p2pchat.core.acts import ADMIT, MEMBER, Admit, group_room
 from p2pchat.core.bounds import REQUESTS_MAX
 from p2pchat.core.entry import DENIAL, REQUEST, DenialBody, Entry, RequestBody
 from p2pchat.core.group import Group
@@ -92,8 +92,9 @@ class Joining:
         self._peers, self._mesh = peers, mesh
         self._joins = {join.host: join for join in await self._database.read(table.joins)}
         for join in self._joins.values():
-            if join.room is not None and self._groups.get(join.room) is not None:
-                mesh.hosts.setdefault(join.room, set()).add(join.host)
+            group = self._groups.get(join.room) if join.room is not None else None
+            if group is not None and self._is_new(group):
+                mesh.hosts.setdefault(group.room, set()).add(join.host)
             elif join.secret is not None:
                 self._serve(join.secret)
         for arrival in await self._database.read(table.arrivals):
@@ -257,7 +258,7 @@ class Joining:
                 group = self._groups.get(arrival.room)
                 if group is not None and session.peer in group.members:
                     # Also to who was in before, and waits to hear what this invite came to.
-                    await session.send(Welcome(group.room, group.membership.setting("name")))
+                    await self._welcome(session, group)
         for chains in list(self._rooms.all()):
             if isinstance(chains, Group):
                 await self._tell(session, chains, await self.requests(chains))
@@ -294,13 +295,19 @@ class Joining:
             return
         if session.peer in group.members:
             if not _has_begun(group, session.peer):
-                await session.send(Welcome(group.room, name))
+                await self._welcome(session, group)
             return
         for request in requests:
             if request.person == session.peer and request.denied:
                 await session.send(Denied(group.room))
             elif request.person == session.peer and not request.admitted:
                 await session.send(Pending(group.room, name, request.secret))
+
+    async def _welcome(self, session: "Session", group: Group) -> None:
+        founding, name = group.membership.founding(), group.membership.setting("name")
+        if founding is not None:
+            founder = founding.certificate.person
+            await session.send(Welcome(group.room, name, founder, founding.nonce))
 
     async def invited(self, session: "Session", frame: Welcome | Pending | Denied) -> None:
         """A host, or a member who has approved of us, says where we stand."""
@@ -311,7 +318,10 @@ class Joining:
             return
         name = tidy_name(getattr(frame, "name", ""), id_text(frame.room)[:8])
         match frame:
-            case Welcome():
+            case Welcome(room, _, founder, nonce):
+                if room != group_room(founder, nonce):
+                    # Of two, perhaps, with somebody whom we have not met yet.
+                    return
                 await self._welcomed(session, replace(join, room=frame.room, name=name))
             case Pending() if join.host == session.peer and not self._is_member(frame.room):
                 await self._keep(replace(join, room=frame.room, name=name, secret=frame.secret))
@@ -347,8 +357,16 @@ class Joining:
         if self._is_member(room):
             await self._arrived(group)
             return
-        self._mesh.hosts.setdefault(room, set()).add(session.peer)
-        session.share(group)
+        if self._is_new(group):
+            self._mesh.hosts.setdefault(room, set()).add(session.peer)
+            session.share(group)
+
+    def _is_new(self, group: Group) -> bool:
+        """Whether we were never in a room: else there is something to get from us in it.
+
+        Then only whom we know as a member, by its acts, is shown what we have.
+        """
+        return self._identity().person not in group.membership.persons
 
     def _is_member(self, room: bytes) -> bool:
         group = self._groups.get(room)

@@ -67,9 +67,14 @@ class Mesh:
 
     def shares(self, chains: Chains, person: bytes) -> bool:
         """Whether links to `person` share this room."""
-        if person in chains.members or person in self.hosts.get(chains.room, ()):
+        if person in chains.members:
             return True
-        if not isinstance(chains, Group) or person not in self._asked.get(chains.room, ()):
+        if not isinstance(chains, Group):
+            return False
+        if person in self.hosts.get(chains.room, ()):
+            # Whoever was in the room knows its id, and says that it is in.
+            return not chains.membership.was_removed(person)
+        if person not in self._asked.get(chains.room, ()):
             return False
         return chains.membership.is_lost(person)
 
