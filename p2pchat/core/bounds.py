@@ -39,6 +39,7 @@ __all__ = [
     "REACTION_BYTES_MAX",
     "RECIPIENTS_MAX",
     "REQUESTS_MAX",
+    "REQUESTS_READ",
     "RUN_BYTES",
     "RUN_ENTRIES_MAX",
     "RUN_FULL_BYTES_MAX",
@@ -201,8 +202,11 @@ CONTESTED_MAX = 64
 """Acts of one person that are judged although a removal cut them off."""
 
 REQUESTS_MAX = 256
-"""Requests to be let in that are read of a room, the newest: each time that one comes all are, and
-each costs a decryption and two signatures."""
+"""Requests to be let in that are read of one author in a room, the newest: nobody's shall hide
+those of others."""
+
+REQUESTS_READ = 1_024
+"""Of all authors: each costs a decryption and two signatures, once."""
 
 VISIBLE_ROOMS_MAX = 8
 """Rooms in one listing, 80 bytes each: what a network hears of somebody fits one frame."""

@@ -8,21 +8,20 @@ guest's side remembers where it was invited until it sees itself among the membe
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from p2pchat import errors, events
 from p2pchat.core.acts import ADMIT, MEMBER, Admit, group_room
-from p2pchat.core.bounds import REQUESTS_MAX
 from p2pchat.core.entry import DENIAL, REQUEST, DenialBody, Entry, RequestBody
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Identity, Random, id_text
 from p2pchat.core.wire import Denied, Pending, Welcome
 from p2pchat.node.groups import Groups
 from p2pchat.node.mesh import Mesh
+from p2pchat.node.requests import Request, Requests
 from p2pchat.node.rooms import Rooms
 from p2pchat.store import groups as table
-from p2pchat.store import journal
 from p2pchat.store import rooms as rooms_table
 from p2pchat.store.database import Connection, Database
 from p2pchat.store.groups import Arrival, Join
@@ -33,25 +32,9 @@ if TYPE_CHECKING:
     from p2pchat.node.peers import Peers, Session
     from signaling.carriers import Registration
 
-__all__ = ["Joining", "Request"]
+__all__ = ["Joining"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Somebody asks to be let in."""
-
-    id: bytes
-    certificate: Certificate
-    secret: bytes
-    denied: bool
-    admitted: bool = False
-    """whether an admission came after it"""
-
-    @property
-    def person(self) -> bytes:
-        return self.certificate.person
 
 
 class Joining:
@@ -72,6 +55,7 @@ class Joining:
         self._publish = publish
         self._random = random
         self._wall = wall
+        self._requests = Requests(database)
         self._joins: dict[bytes, Join] = {}
         self._settled: dict[bytes, asyncio.Future[events.Joined | events.Pending]] = {}
         """host -> what a join waits for"""
@@ -150,37 +134,8 @@ class Joining:
     # -- members -------------------------------------------------------------------------------
 
     async def requests(self, group: Group) -> list[Request]:
-        """The newest of each who asked, in the order of the room; answered ones too."""
-
-        def read(tx: Connection) -> tuple[list[Entry], list[Entry]]:
-            room = group.room
-            return (
-                journal.tail(tx, room, (REQUEST, ADMIT), last=4 * REQUESTS_MAX),
-                journal.tail(tx, room, (DENIAL,), last=4 * REQUESTS_MAX),
-            )
-
-        asked, denied = await self._database.read(read)
-        answered = set()
-        for entry in denied:
-            body, author = group.read(entry), group.certificates.get(entry.header.device)
-            if isinstance(body, DenialBody) and author is not None:
-                answered.add(body.request)
-        found: dict[bytes, Request] = {}
-        old = len([entry for entry in asked if entry.header.kind == REQUEST]) - REQUESTS_MAX
-        for entry in asked:
-            old -= entry.header.kind == REQUEST
-            body = group.read(entry) if old < 0 else None
-            if isinstance(body, Admit) and body.certificate.person in found:
-                # Whoever was let in and removed since has to ask anew.
-                person = body.certificate.person
-                found[person] = replace(found[person], admitted=True)
-            if not isinstance(body, RequestBody) or len(body.secret) != 32:
-                continue
-            if body.certificate.holds():
-                found[body.certificate.person] = Request(
-                    entry.id, body.certificate, body.secret, denied=entry.id in answered
-                )
-        return list(found.values())
+        """One of each who asked; answered ones too."""
+        return await self._requests.of(group)
 
     async def waiting(self, group: Group) -> list[Request]:
         """Those that nobody has answered."""

@@ -1,13 +1,11 @@
 """How somebody comes into a room, and what of it outlives a restart."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from p2pchat import errors, events
-from p2pchat.core.entry import REQUEST, RequestBody
-from p2pchat.core.identity import Identity, id_text
+from p2pchat.core.identity import id_text
 from p2pchat.core.wire import Pending
 from tests.harness.crew import Crew
 
@@ -80,21 +78,6 @@ async def test_a_host_that_asks_anew_and_anew_has_us_wait_at_one_place(tmp_path:
         for number in range(20):
             await joining.invited(session, Pending(room, "crew", bytes([number]) * 32))
         assert list(joining._serving) == [bytes([19]) * 32]
-
-
-async def test_of_requests_without_end_the_newest_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("p2pchat.node.joining.REQUESTS_MAX", 4)
-    async with Crew.open(tmp_path, "ann") as crew:
-        room = await crew.found("ann")
-        ann = crew["ann"].node
-        names = [f"guest {number}" for number in range(6)]
-        for name in names:
-            certificate = Identity.create(name, os.urandom).certificate
-            await ann._parts.rooms.write(room, REQUEST, RequestBody(certificate, bytes(32)), ())
-        requests = await ann._parts.joining.requests(crew["ann"].group(room))
-        assert [request.certificate.name for request in requests] == names[2:]
 
 
 async def test_a_member_who_comes_by_an_invite_again_is_told_that_it_is_in(tmp_path: Path) -> None:
