@@ -199,7 +199,8 @@ that this one was let in: whoever has not heard of a removal may grant in good f
 means harm needs no grant to hand a key out."""
 
 CONTESTED_MAX = 64
-"""Acts of one person that are judged although a removal cut them off."""
+"""Acts of one person, who is no member, that are judged although they stand in no chain that counts
+and whoever removed it had not seen them; also of one frame of such acts."""
 
 REQUESTS_MAX = 256
 """Requests to be let in that are read of one author in a room, the newest: nobody's shall hide

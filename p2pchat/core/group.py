@@ -70,7 +70,9 @@ class Group(Chains):
         self.estranged = False
         """Whether chains were declined before acts came that may speak for them."""
         self.loose: set[bytes] = set()
-        """ids of acts that are judged though they stand in no chain: cut off, or come without"""
+        """ids of acts that are judged and stand apart: see `keep`"""
+        self.kept_by: frozenset[bytes] = frozenset()
+        """by whom and what it was said which acts these are"""
         self._strangers: set[bytes] = set()
         self._epochs: dict[bytes, _Epoch] = {}
         self._ways: dict[bytes, list[tuple[bytes, EpochLink]]] = {}
@@ -415,6 +417,29 @@ class Group(Chains):
         ):
             return None
         return self.placed(entry, certificate.person)
+
+    def keep(self, apart: Sequence[tuple[Certificate, Entry]]) -> set[bytes]:
+        """Judge those acts that stand apart which all judge, and no others; answers their ids.
+
+        Apart stands what was cut off, or came without its chain, and all of a forked chain: of
+        that members hold different parts, and have to judge alike.
+        """
+        self.kept_by = self.membership.standing_apart()
+        keeping = self.membership.judged_apart(
+            (one.person, entry.header.kind, entry.id) for one, entry in apart
+        )
+        known = self.membership.acts()
+        gone = {entry.id for _, entry in apart} - keeping
+        if gone & known.keys():
+            self.membership.drop(gone)
+            self.moved = True
+        for certificate, entry in apart:
+            if entry.id in keeping and entry.id not in known:
+                placed = self.placed(entry, certificate.person)
+                if placed is not None:
+                    self.act(placed)
+        self.loose = keeping
+        return keeping
 
     def is_placed(self, person: bytes) -> bool:
         """Whether an admission of `person` stands in a chain, or counts.

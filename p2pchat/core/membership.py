@@ -49,7 +49,7 @@ OPEN, VOID = Limit(None), Limit(-1)
 
 
 def kept(acts: Iterable[tuple[bytes, int, bytes]]) -> set[bytes]:
-    """Ids of those that are judged, of acts (author, kind, id) that stand in no chain that counts.
+    """Ids of those that are judged for their own sake, of acts (author, kind, id) that stand apart.
 
     Of each author the same ones whatever came first, and whoever dropped which of the others: those
     that may undo a removal, then others, by id.
@@ -163,6 +163,46 @@ class Membership:
         judged = self._judge()
         acts = judged.about.get(person, 0) & judged.admissions
         return [(judged.views.acts[at].id, bool(judged.counting >> at & 1)) for at in bits(acts)]
+
+    def judged_apart(self, acts: Iterable[tuple[bytes, int, bytes]]) -> set[bytes]:
+        """Ids of those that are judged, of acts (author, kind, id) that stand apart.
+
+        Those of members, since these may write any number into chains too; what was known to
+        whoever removed their author, or to the author who left; and of all others some.
+        """
+        members, known, found = self.members, dict[bytes, set[bytes]](), set[bytes]()
+        others: list[tuple[bytes, int, bytes]] = []
+        for author, kind, id_ in acts:
+            if author not in members and author not in known:
+                known[author] = self._known_to_ends(author)
+            if author in members or id_ in known[author]:
+                found.add(id_)
+            else:
+                others.append((author, kind, id_))
+        return found | kept(others)
+
+    def standing_apart(self) -> frozenset[bytes]:
+        """By what `judged_apart` judges: members, and ids of the removals and leaves that count."""
+        judged = self._judge()
+        ends = bits(judged.ends & judged.counting)
+        return frozenset(self.members) | {judged.views.acts[at].id for at in ends}
+
+    def _known_to_ends(self, person: bytes) -> set[bytes]:
+        """Ids of the acts by `person` in the past of a removal or leave of it that counts."""
+        judged = self._judge()
+        past = 0
+        for at in bits(judged.about.get(person, 0) & judged.ends & judged.counting):
+            past |= judged.views.pasts[at] | 1 << at
+        found = (judged.views.acts[at] for at in bits(past))
+        return {placed.id for placed in found if placed.author == person}
+
+    def may_be_known(self, person: bytes, chain: bytes, seq: int) -> bool:
+        """Whether a removal or leave of `person` that counts names `chain` at `seq` or later."""
+        return any(
+            row.chain == chain and seq <= row.seq
+            for placed in self._ends(person)
+            for row in placed.act.seen
+        )
 
     def written_by(self, person: bytes) -> list[bytes]:
         """Ids of the acts that `person` wrote, whether or not they count."""

@@ -5,7 +5,7 @@ void is taken out, what one that is undone took comes back, and acts that stand 
 are kept to be judged with the rest.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from p2pchat import errors
@@ -16,10 +16,11 @@ from p2pchat.core.entry import Entry, body_fits, chain_id, entry_id, parse_heade
 from p2pchat.core.facts import Append
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate, Random
-from p2pchat.core.membership import Limit, Placed, kept
+from p2pchat.core.membership import Limit, Placed
 from p2pchat.core.wire import SignedAct
 from p2pchat.node import prologue
 from p2pchat.node.rooms import Rooms
+from p2pchat.store import groups as table
 from p2pchat.store import journal, withheld
 from p2pchat.store.database import Connection, Database
 
@@ -101,7 +102,7 @@ class Groups:
             came |= bool(await self._take(group, early))
         for _ in range(_ROUNDS):
             came |= await self._carry_out(group)
-            if came:
+            if came or (group.loose and group.kept_by != group.membership.standing_apart()):
                 await self._keep(group)
             if not group.moved:
                 break
@@ -138,31 +139,19 @@ class Groups:
         return changed
 
     async def _keep(self, group: Group) -> None:
-        """Judge those acts that stand in no chain which all judge, and no others."""
-        room = group.room
-
-        def read(tx: Connection) -> list[tuple[Certificate, Entry]]:
-            withheld.tidy(tx, room)
-            return withheld.acts(tx, room)
-
-        found = await self._database.write(read)
-        keeping = _kept(found)
-        known = group.membership.acts()
-        gone = {entry.id for _, entry in found} - keeping
-        if gone & known.keys():
-            group.membership.drop(gone)
-            group.moved = True
-        for certificate, entry in found:
-            if entry.id in keeping and entry.id not in known:
-                placed = group.placed(entry, certificate.person)
-                if placed is not None:
-                    group.act(placed)
+        """Judge those acts that stand apart which all judge, and no others."""
+        found = await self._database.write(partial(self._apart, group))
+        gone = {entry.id for _, entry in found} - group.keep(found)
         # What was cut off stays on disk: it may count again.
         alone = gone & self._alone
         if alone:
             await self._database.write(partial(withheld.drop, ids=alone))
             self._alone -= alone
-        group.loose = keeping
+
+    def _apart(self, group: Group, tx: Connection) -> list[tuple[Certificate, Entry]]:
+        """Acts that are here and stand in no chain that counts, or in one that is forked."""
+        withheld.tidy(tx, group.room)
+        return [*withheld.acts(tx, group.room), *table.forked_acts(tx, group)]
 
     def _cut(
         self, group: Group, tx: Connection, chain: bytes, limit: Limit, certificate: Certificate
@@ -177,8 +166,10 @@ class Groups:
     async def _put_back(self, group: Group) -> bool:
         """What is withheld and counts after all, as if it came from a peer; whether any does."""
         changed = False
-        for chain in await self._database.read(lambda tx: withheld.chains(tx, group.room)):
+        for chain, lowest in await self._database.read(lambda tx: withheld.chains(tx, group.room)):
             first = group.seq(chain) + 1
+            if first < lowest or chain in group.forks:
+                continue
             waiting = await self._database.read(
                 partial(withheld.waiting, chain=chain, first=first, last=None)
             )
@@ -220,9 +211,17 @@ class Groups:
 
         Acts may come before what lets in who wrote them: they wait for that.
         """
-        held = await self._database.read(lambda tx: withheld.acts(tx, group.room))
-        # Only those are looked at closer that would be kept.
-        keeping = _kept([*held, *fresh])
+        held = await self._database.write(partial(self._apart, group))
+        membership = group.membership
+        # Only those are looked at closer that may be kept.
+        keeping = membership.judged_apart(
+            (one.person, entry.header.kind, entry.id) for one, entry in [*held, *fresh]
+        )
+        keeping |= {
+            entry.id
+            for one, entry in fresh
+            if membership.may_be_known(one.person, entry.chain, entry.header.seq)
+        }
         sound = [
             (placed, entry, certificate)
             for certificate, entry in fresh
@@ -258,12 +257,19 @@ class Groups:
 
     async def forked_acts(self, group: Group) -> list[SignedAct]:
         """The acts that we hold of chains which are known to be forked."""
-        found: list[SignedAct] = []
-        for chain in group.forks.keys() & group.heads.keys():
-            certificate = group.certificates[group.heads[chain].device]
-            acts = await self._database.read(partial(journal.acts, room=group.room, chain=chain))
-            found += [one for entry in acts if (one := signed_act(entry, certificate))]
-        return found
+        found = await self._database.read(lambda tx: table.forked_acts(tx, group))
+        return [one for certificate, entry in found if (one := signed_act(entry, certificate))]
+
+    async def forked(self, group: Group) -> None:
+        """A chain is known to be forked: its acts stand apart from now on."""
+        async with self._rooms.saving:
+            await self._judge(group, came=True)
+
+    async def acts_in(self, group: Group, chain: bytes) -> list[SignedAct]:
+        """The acts of one chain that is known here."""
+        certificate = group.certificates[group.heads[chain].device]
+        acts = await self._database.read(partial(journal.acts, room=group.room, chain=chain))
+        return [one for entry in acts if (one := signed_act(entry, certificate))]
 
     async def acts_of(
         self, group: Group, person: bytes, last: int | None = None
@@ -271,15 +277,15 @@ class Groups:
         """The acts that `person` wrote (the `last` of them), whether or not they count."""
         others = await self.withheld_acts(group)
         apart = [one for one in others if one.certificate.person == person]
-        ids = [id_ for id_ in group.membership.written_by(person) if id_ not in group.loose]
+        shown = {entry_id(one.header) for one in apart}
+        ids = [id_ for id_ in group.membership.written_by(person) if id_ not in shown]
         if last is not None:
             ids = ids[-max(0, last - len(apart)) :] if len(apart) < last else []
         return await self._in_chains(group, ids) + apart
 
     async def removals_of(self, group: Group, person: bytes) -> list[SignedAct]:
         """The acts that remove `person`: what somebody removed is shown."""
-        removals = group.membership.removals(person)
-        return await self._in_chains(group, [id_ for id_ in removals if id_ not in group.loose])
+        return await self._in_chains(group, group.membership.removals(person))
 
     async def _in_chains(self, group: Group, ids: Sequence[bytes]) -> list[SignedAct]:
         """Acts that stand in chains here; others are passed over."""
@@ -312,10 +318,6 @@ def signed_act(entry: Entry, certificate: Certificate) -> SignedAct | None:
     if entry.signature is None or entry.body is None:
         return None
     return SignedAct(certificate, entry.raw, entry.body, entry.signature)
-
-
-def _kept(acts: Iterable[tuple[Certificate, Entry]]) -> set[bytes]:
-    return kept((one.person, entry.header.kind, entry.id) for one, entry in acts)
 
 
 def _entry_of(act: SignedAct) -> Entry | None:

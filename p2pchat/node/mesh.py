@@ -7,14 +7,16 @@ is none any more, and hears what it has to say of that, and nothing else. Who be
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from p2pchat.core.acts import Remove
 from p2pchat.core.bounds import MESH_LINKS
 from p2pchat.core.chain import Chains
-from p2pchat.core.entry import Entry
+from p2pchat.core.entry import Entry, entry_id
 from p2pchat.core.facts import Contests, Declined
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity
+from p2pchat.core.wire import SignedAct
 from p2pchat.node.groups import Groups
 from p2pchat.node.people import People
 from p2pchat.node.rooms import Rooms
@@ -64,6 +66,8 @@ class Mesh:
         """room -> people who let us in, while we do not have its members yet"""
         self._asked: dict[bytes, set[bytes]] = {}
         """room -> whom we ask for acts that a repair has lost, as long as that link stands"""
+        self._shown: WeakKeyDictionary[Session, set[bytes]] = WeakKeyDictionary()
+        """ids of acts that a link was shown"""
 
     def shares(self, chains: Chains, person: bytes) -> bool:
         """Whether links to `person` share this room."""
@@ -133,12 +137,12 @@ class Mesh:
     async def _show(self, session: "Session", group: Group) -> None:
         if self.shares(group, session.peer):
             session.share(group)
-            session.contest(group.room, await self._groups.withheld_acts(group))
-            session.contest(group.room, await self._groups.forked_acts(group))
+            self._contest(session, group, await self._groups.withheld_acts(group))
+            self._contest(session, group, await self._groups.forked_acts(group))
         elif session.peer in group.membership.persons:
             session.part(group)
             acts = await self._groups.removals_of(group, session.peer)
-            session.contest(group.room, acts + await self._groups.withheld_acts(group))
+            self._contest(session, group, acts + await self._groups.withheld_acts(group))
         elif session.reconcile.shows(group.room):
             # It might have brought back what was missing.
             session.part(group)
@@ -158,10 +162,20 @@ class Mesh:
 
         Nobody takes more of that chain, and yet all have to judge by the same acts.
         """
+        await self._groups.forked(group)
         acts = await self._groups.forked_acts(group)
         for session in list(self._peers.sessions()):
             if self.shares(group, session.peer):
-                session.contest(group.room, acts)
+                self._contest(session, group, acts)
+
+    def _contest(self, session: "Session", group: Group, acts: Sequence[SignedAct]) -> None:
+        """Show acts, each but once to who takes them: of a member there may be any number."""
+        shown = self._shown.setdefault(session, set())
+        fresh = {id_: one for one in acts if (id_ := entry_id(one.header)) not in shown}
+        if any(one.room == group.room and one.compared for one in session.reconcile.progress()):
+            # Before that, the room may be none yet at the other end, which then has not heard.
+            shown.update(fresh)
+        session.contest(group.room, list(fresh.values()))
 
     async def declined(self, session: "Session", fact: Declined) -> None:
         """The peer does not take a chain: show its acts, of which it may not know."""
@@ -170,6 +184,7 @@ class Mesh:
         if group is not None and person is not None:
             acts = await self._groups.acts_of(group, person, _ANSWERED)
             session.contest(group.room, acts)
+            self._contest(session, group, await self._groups.acts_in(group, fact.chain))
 
 
 _ANSWERED = 64

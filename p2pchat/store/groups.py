@@ -9,7 +9,6 @@ from p2pchat.core.chain import ForkProof, Head
 from p2pchat.core.entry import DEVICE, EPOCH, GRANT, Entry
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Certificate
-from p2pchat.core.membership import kept
 from p2pchat.store import amendments, journal, rooms, withheld
 from p2pchat.store.database import Connection
 
@@ -22,6 +21,7 @@ __all__ = [
     "drop_arrival",
     "drop_join",
     "forget",
+    "forked_acts",
     "invite_room",
     "joins",
     "load",
@@ -52,12 +52,11 @@ def load(tx: Connection, room: bytes, prekey: bytes) -> Group:
         for certificate, entry in withheld.acts(tx, room)
         if entry.id not in in_chains
     ]
-    group.loose = kept((one.person, entry.header.kind, entry.id) for one, entry in apart)
     for certificate, entry in apart:
-        if entry.id in group.loose:
-            _add_act(group, entry, certificate)
+        _add_act(group, entry, certificate)
     for chain, proof in journal.forks(tx, room).items():
         group.stop(chain, msgspec.msgpack.decode(proof, type=ForkProof))
+    group.keep([*apart, *forked_acts(tx, group)])
     for kind in (EPOCH, GRANT):
         for entry in journal.of_kind(tx, room, kind):
             author = group.certificates.get(entry.header.device)
@@ -67,6 +66,16 @@ def load(tx: Connection, room: bytes, prekey: bytes) -> Group:
     for grant in journal.of_kind(tx, room, GRANT):
         group.await_epoch(grant, prekey)
     return group
+
+
+def forked_acts(tx: Connection, group: Group) -> list[tuple[Certificate, Entry]]:
+    """The acts that are here of chains which are known to be forked, with their authors."""
+    return [
+        (group.certificates[group.heads[chain].device], entry)
+        for chain in list(group.forks)
+        if chain in group.heads
+        for entry in journal.acts(tx, group.room, chain)
+    ]
 
 
 def _add_act(group: Group, entry: Entry, author: Certificate | None) -> None:

@@ -117,10 +117,10 @@ def tidy(tx: Connection, room: bytes) -> None:
     )
 
 
-def chains(tx: Connection, room: bytes) -> list[bytes]:
-    """Chains of which something is withheld."""
-    rows = tx.execute("SELECT DISTINCT chain FROM withheld WHERE room = ?", (room,))
-    return [row[0] for row in rows]
+def chains(tx: Connection, room: bytes) -> list[tuple[bytes, int]]:
+    """Chains of which something is withheld, and from which place on."""
+    query = "SELECT chain, min(seq) FROM withheld WHERE room = ? GROUP BY chain"
+    return [(chain, first) for chain, first in tx.execute(query, (room,))]
 
 
 def waiting(tx: Connection, chain: bytes, first: int, last: int | None) -> list[Entry]:

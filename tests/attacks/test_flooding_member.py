@@ -4,17 +4,22 @@ import asyncio
 import copy
 import hashlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 from nacl.signing import SigningKey
 
-from p2pchat.core.acts import ADMIN, ADMIT, ROLE, SETTING, Admit, Role, Seen, Setting
+from p2pchat.core.acts import ADMIN, ADMIT, MEMBER, ROLE, SETTING, Admit, Role, Seen, Setting
 from p2pchat.core.bounds import STRAYS_MAX
 from p2pchat.core.chain import Accepted, Chains, Verdict
+from p2pchat.core.clock import stamp
 from p2pchat.core.entry import (
+    DEVICE,
     EPOCH,
     GRANT,
     MESSAGE,
@@ -28,8 +33,9 @@ from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity
 from p2pchat.core.membership import Membership
 from p2pchat.core.sealing import seal_epoch
-from p2pchat.node.groups import Groups
-from tests.harness.crew import Crew
+from p2pchat.core.wire import SignedAct
+from p2pchat.node.groups import Groups, signed_act
+from tests.harness.crew import Crew, Sailor
 from tests.harness.writer import Writer, founder
 
 guarded = pytest.mark.parametrize("guard", [False, True], ids=["check taken out", "as it is"])
@@ -225,6 +231,124 @@ def _grant(mallory: Writer, whom: Writer, epoch: bytes) -> None:
 
 def _keys_of(writer: Writer) -> int:
     return sum(entry.header.kind == EPOCH for entry in writer.written)
+
+
+def _branch(mallory: Sailor, room: bytes, count: int) -> list[Entry]:
+    """Admissions in mallory's log, of which it then knows nothing."""
+    rooms, group = mallory.parts.rooms, mallory.group(room)
+    own = rooms.own_chain(room)
+    head, known = copy.copy(group.heads[own]), group.membership.seen(mallory.person)
+    found: list[Entry] = []
+    for number in range(count):
+        seen = {row.chain: row for row in known}
+        if found:
+            seen[own] = Seen(own, found[-1].header.seq, found[-1].id[:8])
+        puppet = Identity.create(f"puppet {number}", os.urandom).certificate
+        act = Admit(tuple(sorted(seen.values(), key=lambda row: row.chain)), puppet, MEMBER)
+        found.append(_written(mallory, room, rooms._incarnation, ADMIT, act))
+    group.heads[own] = head
+    return found
+
+
+def _written(
+    mallory: Sailor,
+    room: bytes,
+    incarnation: bytes,
+    kind: int,
+    body: msgspec.Struct,
+    after: tuple[bytes, ...] = (),
+) -> Entry:
+    return mallory.group(room).write(
+        mallory.parts.rooms.identity(),
+        incarnation,
+        time=stamp(time.time()),
+        kind=kind,
+        body=body,
+        random=os.urandom,
+        after=after,
+    )
+
+
+async def _have(sailor: Sailor, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        assert entry.signature is not None
+        group = sailor.group(entry.header.room)
+        taken = group.accept([entry.raw], [entry.body], entry.signature)
+        assert isinstance(taken, Accepted), taken
+        await sailor.parts.rooms.commit([Append(group.room, taken.entries)], object())
+
+
+def _agree(crew: Crew, room: bytes, *names: str) -> bool:
+    groups = [crew[name].group(room) for name in names]
+    return (
+        len({frozenset(group.members) for group in groups}) == 1
+        and len({frozenset(group.membership.acts()) for group in groups}) == 1
+    )
+
+
+@asynccontextmanager
+async def _apart(tmp_path: Path) -> AsyncIterator[tuple[Crew, bytes]]:
+    """ann, bob, mallory and dan are members, and linked with nobody."""
+    async with Crew.open(tmp_path, "ann", "bob", "mallory", "dan") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob", "mallory", "dan")
+        await crew.link_all()
+        await crew.settle()
+        await crew.cut_all()
+        yield crew, room
+
+
+async def test_two_histories_with_more_acts_than_are_kept_of_somebody_removed(
+    tmp_path: Path,
+) -> None:
+    """Who holds one of them judges by both, and so does who holds none; also once it is removed."""
+    async with _apart(tmp_path) as (crew, room):
+        for name in ("ann", "bob"):
+            await _have(crew[name], _branch(crew["mallory"], room, 70))
+        await crew.link("ann", "bob")
+        await crew.link("bob", "dan")
+        await crew.until(lambda: len(crew["dan"].group(room).members) == 144, limit_s=40)
+        await crew.until(partial(_agree, crew, room, "ann", "bob", "dan"), limit_s=40)
+        assert all(crew[name].group(room).forks for name in ("ann", "bob", "dan"))
+        await crew.cut_all()
+        # ann's view, and 64 of what mallory wrote that ann has not seen.
+        late = _branch(crew["mallory"], room, 1)
+        await (await crew["ann"].room()).remove("mallory")
+        acts = [one for entry in late if (one := _shown(crew["mallory"], entry))]
+        await crew["dan"].parts.groups.contested(crew["dan"].group(room), acts)
+        assert len(crew["dan"].group(room).members) == 145
+        await crew.link("ann", "bob")
+        await crew.link("bob", "dan")
+        await crew.until(partial(_agree, crew, room, "ann", "bob", "dan"), limit_s=40)
+        assert len(crew["ann"].group(room).members) == 143
+        assert len(crew["ann"].group(room).membership.acts()) > 140
+
+
+def _shown(author: Sailor, entry: Entry) -> SignedAct | None:
+    return signed_act(entry, author.node.identity.certificate)
+
+
+async def test_more_logs_than_are_taken_of_one_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each member takes others of them, and yet all judge by the acts in all."""
+    monkeypatch.setattr("p2pchat.core.group.CHAINS_EACH_MAX", 72)
+    async with _apart(tmp_path) as (crew, room):
+        mallory = crew["mallory"]
+        group = mallory.group(room)
+        seen = group.membership.seen(mallory.person)
+        under = group.membership.members[mallory.person].admission
+        for name in ("ann", "bob"):
+            for number in range(70):
+                log = os.urandom(8)
+                puppet = Identity.create(f"puppet {number}", os.urandom).certificate
+                own = mallory.node.identity.certificate
+                first = _written(mallory, room, log, DEVICE, own, (under,))
+                act = _written(mallory, room, log, ADMIT, Admit(seen, puppet, MEMBER))
+                await _have(crew[name], (first, act))
+        await crew.link("ann", "bob")
+        await crew.until(lambda: len(crew["ann"].group(room).members) == 144, limit_s=40)
+        await crew.until(partial(_agree, crew, room, "ann", "bob"), limit_s=40)
 
 
 @guarded

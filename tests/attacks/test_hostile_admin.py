@@ -9,6 +9,7 @@ from p2pchat.core.acts import REMOVE, Cut, Remove
 from p2pchat.core.clock import stamp
 from p2pchat.core.entry import Entry
 from p2pchat.core.wire import Run, encode
+from p2pchat.store import groups as table
 from tests.harness.crew import Crew, Sailor
 
 
@@ -60,3 +61,35 @@ async def test_a_removal_of_the_founder_that_leaves_nothing_of_its_log(tmp_path:
         await crew.settle("bob", "dan", "eve")
         await crew.reads(crew["eve"], ["do you hear me?"])
         assert crew["ann"].person not in crew["eve"].group(room).members
+
+
+async def test_a_removal_of_the_founder_that_takes_out_what_made_its_author_an_admin(
+    tmp_path: Path,
+) -> None:
+    """More acts than are kept of somebody removed: all that the removal has seen stays judged."""
+    async with Crew.open(tmp_path, "ann", "bob", "mallory", "eve") as crew:
+        ann, bob, mallory = crew["ann"], crew["bob"], crew["mallory"]
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob", "mallory")
+        for _ in range(33):
+            await (await ann.room()).set_role(mallory.id, "admin")
+            await (await ann.room()).set_role(bob.id, "admin")
+        await (await ann.room()).set_role(bob.id, "member")
+        await crew.link_all("ann", "bob", "mallory")
+        await crew.settle("ann", "bob", "mallory")
+        await crew.cut_all()
+        await crew.link("bob", "mallory")
+        await _send(crew, _removal(mallory, room, ann.person), "mallory", "bob")
+        await crew.until(lambda: ann.person not in bob.group(room).members)
+        await bob.say("without ann")
+        assert set(bob.group(room).members) == {bob.person, mallory.person}
+        assert not bob.group(room).excess()
+        await crew.bring("bob", "eve")
+        await crew.settle("bob", "eve")
+        await crew.cut_all()
+        # As after a restart.
+        anew = await bob.parts.database.read(
+            lambda tx: table.load(tx, room, bob.node.identity.certificate.prekey)
+        )
+        assert set(anew.members) == set(bob.group(room).members)
+        assert set(anew.membership.acts()) == set(bob.group(room).membership.acts())

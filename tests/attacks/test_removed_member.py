@@ -282,7 +282,7 @@ async def test_two_sets_of_acts_of_which_neither_is_kept_whole(
 ) -> None:
     """ann is shown one set and bob another, so that each is full, and they never agree."""
     if not guard:
-        monkeypatch.setattr("p2pchat.node.groups.kept", _first_come)
+        monkeypatch.setattr("p2pchat.core.membership.kept", _first_come)
     async with removed(tmp_path) as crew:
         mallory, ann, bob = crew["mallory"], crew["ann"], crew["bob"]
         room = (await ann.room()).key

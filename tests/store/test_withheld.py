@@ -38,7 +38,7 @@ async def test_the_order_is_as_if_what_was_taken_out_had_never_been(database: Da
     assert head is not None
     assert (head.seq, head.id) == (0, first[1].id)
     assert await database.read(order) == without
-    assert await database.read(lambda tx: withheld.chains(tx, ROOM)) == [bob.chain]
+    assert await database.read(lambda tx: withheld.chains(tx, ROOM)) == [(bob.chain, 1)]
     waiting = await database.read(lambda tx: withheld.waiting(tx, bob.chain, 1, None))
     assert waiting == [bad]
     assert await database.read(lambda tx: withheld.waiting(tx, bob.chain, 2, None)) == []
