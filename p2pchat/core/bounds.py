@@ -10,6 +10,7 @@ __all__ = [
     "CONTESTED_MAX",
     "CUTS_MAX",
     "DEVICES_EACH_MAX",
+    "FIRST_CHAINS_MAX",
     "FORKS_EACH_MAX",
     "FRAME_BYTES_MAX",
     "GUESSES_MAX",
@@ -183,6 +184,10 @@ member could fill the room's, and nobody new could write."""
 FORKS_EACH_MAX = 16
 """Logs of one person that are known to be forked one by one, 256 KiB of proof each at the most:
 honest ones fork where a copied home runs twice. Of whoever has more nothing is taken any more."""
+
+FIRST_CHAINS_MAX = 8_192
+"""Chains beyond a room's, each the first under its admission: of twice as many people as a key is
+sealed to, whoever filled the room."""
 
 CUTS_MAX = 256
 """Chains of one person that a removal names, 150 bytes each; what it does not name is void."""

@@ -259,7 +259,7 @@ class Chains:
         seq, previous = (head.seq, head.id) if head else (-1, b"")
         if first.seq > seq + 1:
             return Verdict.GAP
-        if not head and len(self.heads) >= CHAINS_MAX:
+        if not head and self._is_full(first):
             return self._full(chain)
         full = in_full(headers, bodies)
         if full is None:
@@ -301,6 +301,11 @@ class Chains:
             self._advance(vetted.entries[-1])
             self.unsaved.append(vetted.entries)
         return vetted
+
+    def _is_full(self, first: Header) -> bool:
+        """Whether there is no place for a chain that begins so."""
+        del first
+        return len(self.heads) >= CHAINS_MAX
 
     def _full(self, chain: bytes) -> Verdict:
         """No further chain is taken: of two, who sends so many is who invents them."""

@@ -12,7 +12,13 @@ import msgspec
 
 from p2pchat.core import sealing
 from p2pchat.core.acts import CREATE, Act, Admit, Create, Remove, is_sound
-from p2pchat.core.bounds import CHAINS_EACH_MAX, DEVICES_EACH_MAX, PARENTS_MAX, STRAYS_MAX
+from p2pchat.core.bounds import (
+    CHAINS_EACH_MAX,
+    DEVICES_EACH_MAX,
+    FIRST_CHAINS_MAX,
+    PARENTS_MAX,
+    STRAYS_MAX,
+)
 from p2pchat.core.chain import CHAINS_MAX, Accepted, Chains, Head, Verdict
 from p2pchat.core.entry import (
     DEVICE,
@@ -21,6 +27,7 @@ from p2pchat.core.entry import (
     EpochBody,
     EpochLink,
     GrantBody,
+    Header,
     Recipient,
     decode_body,
     is_act,
@@ -177,6 +184,14 @@ class Group(Chains):
         self._digest = None
 
     # -- taking in -----------------------------------------------------------------------------
+
+    def _is_full(self, first: Header) -> bool:
+        if not super()._is_full(first):
+            return False
+        if len(self.heads) >= CHAINS_MAX + FIRST_CHAINS_MAX:
+            return True
+        # Whoever came first and filled the room with logs: who is let in can write.
+        return any(self.admissions.get(chain) in first.after for chain in self.heads)
 
     def _full(self, chain: bytes) -> Verdict:
         # Whoever sends it need not have invented it.

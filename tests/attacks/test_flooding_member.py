@@ -86,6 +86,7 @@ def test_filling_the_room_with_logs(monkeypatch: pytest.MonkeyPatch, *, guard: b
     monkeypatch.setattr("p2pchat.core.chain.CHAINS_MAX", 8)
     monkeypatch.setattr("p2pchat.core.group.CHAINS_EACH_MAX", 4 if guard else 8)
     monkeypatch.setattr(Group, "_full", Group._full if guard else Chains._full)
+    monkeypatch.setattr(Group, "_is_full", Group._is_full if guard else Chains._is_full)
     ann, bob, mallory = founder("Ann", "Bob", "Mallory")
     for number in range(8):
         mallory.incarnation = bytes([number]) * 8
@@ -95,6 +96,37 @@ def test_filling_the_room_with_logs(monkeypatch: pytest.MonkeyPatch, *, guard: b
         assert isinstance(taken, Accepted) or taken is Verdict.STRANGER or not guard
     bob.begin()
     assert isinstance(ann.take(bob.written), Accepted) is guard
+
+
+@guarded
+def test_puppets_that_fill_the_room_with_logs(
+    monkeypatch: pytest.MonkeyPatch, *, guard: bool
+) -> None:
+    """Each has as many as one may have: whoever is heard after that is mute, for some."""
+    monkeypatch.setattr("p2pchat.core.chain.CHAINS_MAX", 16)
+    monkeypatch.setattr("p2pchat.core.group.CHAINS_EACH_MAX", 4)
+    if not guard:
+        monkeypatch.setattr(Group, "_is_full", Chains._is_full)
+    ann, bob, mallory = founder("Ann", "Bob", "Mallory")
+    puppets = [Writer(f"puppet {number}", ann.group.room) for number in range(5)]
+    for puppet in puppets:
+        mallory.admit(puppet)
+    ann.take_all(mallory)
+    for puppet in puppets:
+        puppet.take_all(ann)
+        puppet.take_all(mallory)
+        for number in range(4):
+            puppet.incarnation = bytes([number]) * 8
+            puppet.written = []
+            puppet.begin()
+            ann.take(puppet.written)
+    assert len(ann.group.heads) == (17 if guard else 16)
+    bob.begin()
+    assert isinstance(ann.take(bob.written), Accepted) is guard
+    bob.incarnation = b"another!"
+    bob.written = []
+    bob.begin()
+    assert ann.take(bob.written) is Verdict.STRANGER
 
 
 def test_keys_that_lead_in_a_circle() -> None:
