@@ -4,6 +4,7 @@ And has the slow ones start first, where several run at once.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -12,6 +13,12 @@ import pytest
 from xdist.remote import Producer
 
 from tests.harness.schedule import Schedule, slow_first
+
+
+def pytest_configure() -> None:
+    """In the background Ctrl-C is ignored, and whatever tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
