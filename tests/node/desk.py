@@ -15,7 +15,7 @@ from p2pchat.core.identity import Identity
 from p2pchat.node.rooms import Rooms
 from p2pchat.store.database import Connection, Database
 
-__all__ = ["NOW", "Desk", "open_desk"]
+__all__ = ["NOW", "Desk", "open_desk", "open_desks"]
 
 NOW = 1_800_000_000.0
 
@@ -123,3 +123,15 @@ async def open_desk(
         yield await Desk(database, identity, other).open()
     finally:
         await database.aclose()
+
+
+@asynccontextmanager
+async def open_desks(
+    folder: Path, one: Identity, other: Identity
+) -> AsyncIterator[tuple[Desk, Desk]]:
+    """The desks of two who know each other."""
+    async with (
+        open_desk(folder / "ann", one, other) as near,
+        open_desk(folder / "bob", other, one) as far,
+    ):
+        yield near, far

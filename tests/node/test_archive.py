@@ -37,6 +37,12 @@ async def _import(node: Node, path: Path) -> tuple[int, int]:
     return event.added, event.known
 
 
+def _restore(path: Path, home: Path) -> None:
+    profile = Profile.open(home)
+    archive.restore(profile, path, lambda: "secret")
+    profile.close()
+
+
 def _swap(lines: Lines) -> Lines:
     return [*lines[:2], lines[3], lines[2], *lines[4:]]
 
@@ -83,9 +89,7 @@ async def test_lines_that_were_changed_are_refused(
         for number in range(3):
             await room.send(f"number {number}")
         lines = await _exported(ann, tmp_path / "lines")
-    profile = Profile.open(tmp_path / "earlier")
-    archive.restore(profile, tmp_path / "archive", lambda: "secret")
-    profile.close()
+    _restore(tmp_path / "archive", tmp_path / "earlier")
     async with person(tmp_path, "earlier", online=False) as earlier:
         with pytest.raises(Error) as raised:
             await _import(earlier, _write(tmp_path / "changed", change(lines)))
@@ -113,9 +117,7 @@ async def test_a_room_of_many_comes_back_from_an_archive_in_any_order(
         said = await bob.texts()
         total = bob.group((await bob.room()).key).total
         await bob.node.export(tmp_path / "late", passphrase="secret")
-    profile = Profile.open(tmp_path / "again")
-    archive.restore(profile, tmp_path / "early", lambda: "secret")
-    profile.close()
+    _restore(tmp_path / "early", tmp_path / "again")
     heads = journal.heads
     # Of who is known to be a member by no act yet, all waits for those that say so.
     monkeypatch.setattr(journal, "heads", lambda tx, room: heads(tx, room)[:: -1 if turned else 1])
@@ -145,9 +147,7 @@ async def test_what_is_missing_comes_back_from_a_file(tmp_path: Path) -> None:
         with pytest.raises(Error) as raised:
             await _import(again, tmp_path / "late")
         assert raised.value.code == "import-foreign"
-    profile = Profile.open(tmp_path / "restored")
-    archive.restore(profile, archive_path, lambda: "secret")
-    profile.close()
+    _restore(archive_path, tmp_path / "restored")
     async with person(tmp_path, "restored", online=False) as restored:
         assert restored.peer_id == ann.peer_id
         assert await _import(restored, tmp_path / "late") == (1, len(early) - 1)
@@ -167,9 +167,7 @@ async def test_what_stands_before_a_fault_is_taken_and_told(tmp_path: Path) -> N
         for number in range(3):
             await room.send(f"number {number}")
         lines = await _exported(ann, tmp_path / "lines")
-    profile = Profile.open(tmp_path / "earlier")
-    archive.restore(profile, tmp_path / "archive", lambda: "secret")
-    profile.close()
+    _restore(tmp_path / "archive", tmp_path / "earlier")
     async with person(tmp_path, "earlier", online=False) as earlier:
         for change, text in (
             (lambda lines: [{}, *lines], "line 1 is no line of an export; nothing of it was taken"),

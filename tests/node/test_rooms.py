@@ -17,7 +17,7 @@ from p2pchat.store import journal
 from p2pchat.store.database import Database
 from tests.harness.crew import Crew
 from tests.harness.pair import forks
-from tests.node.desk import open_desk
+from tests.node.desk import open_desk, open_desks
 from tests.node.people import WAIT_S, friends, heard
 
 
@@ -44,10 +44,7 @@ async def test_before_a_first_message_stand_who_writes_and_under_which_key(
 async def test_what_the_other_writes_is_shown_once_it_is_on_disk(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
+    async with open_desks(tmp_path, ann, bob) as (near, far):
         await near.say("hello")
         await far.take(near.committed[0])
         assert far.told == ["hello"] == await far.texts()
@@ -102,10 +99,7 @@ async def test_an_entry_whose_key_comes_later_is_shown_when_it_does(
 async def test_a_link_that_has_gone_leaves_its_commit_to_be_waited_for(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
+    async with open_desks(tmp_path, ann, bob) as (near, far):
         await near.say("hello")
         busy = threading.Event()
         held = far.database.submit(lambda _: busy.wait(10))
@@ -131,10 +125,7 @@ async def test_a_link_that_has_gone_leaves_its_commit_to_be_waited_for(
 async def test_nothing_is_said_of_entries_on_their_way_to_a_disk_that_then_fails(
     tmp_path: Path, ann: Identity, bob: Identity, written: str
 ) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
+    async with open_desks(tmp_path, ann, bob) as (near, far):
         await near.say("hello")
         await far.take(near.committed[0])
         await near.say("x" * TEXT_BYTES_MAX)

@@ -19,7 +19,7 @@ from p2pchat.node.node import Node
 from p2pchat.store import journal, meta, search
 from p2pchat.store.database import Connection
 from signaling.tasks import owned_tasks
-from tests.node.desk import NOW, Desk, open_desk
+from tests.node.desk import NOW, Desk, open_desk, open_desks
 
 
 async def test_a_message_disappears_on_every_disk_and_no_resync_brings_it_back(
@@ -65,10 +65,7 @@ async def test_a_message_disappears_on_every_disk_and_no_resync_brings_it_back(
 async def test_no_reply_moves_the_hour_of_a_message(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
+    async with open_desks(tmp_path, ann, bob) as (near, far):
         await far.say("yesterday")
         for run in far.own():
             await near.take(run)
@@ -91,10 +88,7 @@ async def test_no_reply_moves_the_hour_of_a_message(
 async def test_in_a_room_whose_order_is_far_ahead_messages_disappear_in_their_time(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
-    async with (
-        open_desk(tmp_path / "ann", ann, bob) as near,
-        open_desk(tmp_path / "bob", bob, ann) as far,
-    ):
+    async with open_desks(tmp_path, ann, bob) as (near, far):
         # Bob began the room, so that he is believed.
         far.now += 170 * 365 * 86_400
         await far.say("from the year 2197")
