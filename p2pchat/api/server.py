@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
-from aiohttp import web
+from aiohttp import ClientConnectionError, web
 
 from p2pchat import errors, events
 from p2pchat.api.routes import ROUTES
@@ -80,9 +80,18 @@ class _Handler:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self._check(request)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        try:
+            await self._answer(request, response)
+        except (ConnectionError, ClientConnectionError):
+            if not _has_gone(request):
+                raise
+        return response
+
+    async def _answer(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Raises as `response.write` does once whoever asked has gone, at any line."""
         name = request.match_info["route"]
         body = await request.read()
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         done = events.Done(ok=True, exit=0)
         try:
@@ -92,14 +101,10 @@ class _Handler:
                 await self._stream(name, body, response)
         except errors.Error as error:
             done = await _tell(response, error)
-        except ConnectionError:
-            if request.transport is not None and not request.transport.is_closing():
+        except Exception as error:
+            if isinstance(error, (ConnectionError, ClientConnectionError)) and _has_gone(request):
                 raise
-            # Whoever asked has gone.
-            return response
-        except asyncio.CancelledError:
-            raise
-        except Exception:  # noqa: BLE001  (a request's edge: reported, and the node goes on)
+            # A request's edge: reported, and the node goes on.
             _log.exception("a request failed", extra={"route": name})
             done = await _tell(
                 response,
@@ -111,7 +116,6 @@ class _Handler:
             )
         await _write(response, done)
         await response.write_eof()
-        return response
 
     async def _stream(self, name: str, body: bytes, response: web.StreamResponse) -> None:
         if name not in ROUTES:
@@ -136,6 +140,10 @@ class _Handler:
             raise web.HTTPForbidden
         if not self._token or not hmac.compare_digest(given.encode(), self._token.encode()):
             raise web.HTTPUnauthorized
+
+
+def _has_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 async def _tell(response: web.StreamResponse, error: errors.Error) -> events.Done:

@@ -1,12 +1,17 @@
 import asyncio
 import json
+import logging
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import msgspec
+import pytest
 
-from p2pchat import Node
+from p2pchat import Node, events
 from p2pchat.api.client import Client
+from p2pchat.api.routes import ROUTES
 from p2pchat.api.server import TOKEN_FILE, serve
 from p2pchat.config import load
 
@@ -73,3 +78,38 @@ async def test_a_stale_socket_is_replaced(node: Node) -> None:
     node.profile.socket_path.write_text("left behind")
     async with serve(node, asyncio.Event()), Client.open(node.profile.socket_path) as client:
         assert await client.answers()
+
+
+class _Asked(msgspec.Struct):
+    pass
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2])
+async def test_who_goes_away_before_the_last_line_is_no_fault(
+    node: Node,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    lines: int,
+) -> None:
+    asked, gone, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def told(_node: Node, _asked: _Asked) -> AsyncIterator[events.Event]:
+        asked.set()
+        await gone.wait()
+        try:
+            for _ in range(lines):
+                yield events.Done(ok=True, exit=0)
+        finally:
+            ended.set()
+
+    monkeypatch.setitem(ROUTES, "told", (_Asked, told))
+    async with serve(node, asyncio.Event()):
+        _, writer = await asyncio.open_unix_connection(str(node.profile.socket_path))
+        writer.write(b"POST /v1/told HTTP/1.1\r\nHost: p2pchat\r\nContent-Length: 0\r\n\r\n")
+        await asyncio.wait_for(asked.wait(), 10)
+        # Within one turn of the loop: the server meets it as it writes, not as it reads.
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        gone.set()
+        await asyncio.wait_for(ended.wait(), 10)
+    assert [row for row in caplog.records if row.levelno >= logging.ERROR] == []
