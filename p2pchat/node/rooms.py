@@ -313,7 +313,11 @@ class Rooms:
             return []
         newest = max(entry.header.time for one in appends for entry in one.entries)
         self._clock.witness(newest, self._wall())
-        return self._runs(appends, source if all(one in own for one in appends) else None)
+        # Others' links accepted the rest: which of them is not known here.
+        brought = {append.entries[-1].id for append in own if append.entries}
+        return [
+            self._run(one, source if one.entries[-1].id in brought else None) for one in appends
+        ]
 
     async def append(
         self,
@@ -328,20 +332,17 @@ class Rooms:
         `lives`: lifetimes that are known, in seconds; of others `words` learns. `fresh`: written
         here just now. Raises errors.Error; then memory is as the disk is.
         """
-        await self._commits.add(self._runs(appends, source, lives, fresh=fresh))
+        await self._commits.add(
+            [self._run(one, source, lives, fresh=fresh) for one in appends if one.entries]
+        )
 
-    def _runs(
+    def _run(
         self,
-        appends: Sequence[Append],
+        append: Append,
         source: object,
         lives: Mapping[bytes, int] = MappingProxyType({}),
         *,
         fresh: bool = False,
-    ) -> list[Run]:
-        return [self._run(one, source, lives, fresh=fresh) for one in appends if one.entries]
-
-    def _run(
-        self, append: Append, source: object, lives: Mapping[bytes, int], *, fresh: bool
     ) -> Run:
         chains = self._rooms[append.room]
         run = Run(chains, append.entries, source, fresh=fresh, lives=lives)

@@ -27,11 +27,13 @@ class Desk:
         self.now = NOW
         self.shown: list[events.Event] = []
         self.committed: list[tuple[Entry, ...]] = []
+        self.sources: list[object] = []
+        """who brought each of these; None if that is not known, or it was written here"""
         self.database = database
         self.other = other
         self.rooms = Rooms(database, os.urandom(8), os.urandom, lambda: self.now, self.shown.append)
         self.rooms.identity = lambda: identity
-        self.rooms.listeners.append(lambda _, entries, __: self.committed.append(tuple(entries)))
+        self.rooms.listeners.append(self._heard)
 
     async def open(self) -> "Desk":
         person = self.other.person
@@ -46,7 +48,12 @@ class Desk:
     async def say(self, text: str, lifetime_s: int | None = None) -> Entry:
         return await self.write(MESSAGE, MessageBody(text, None, lifetime_s))
 
-    async def take(self, entries: Sequence[Entry]) -> None:
+    def _heard(self, _: bytes, entries: Sequence[Entry], source: object) -> None:
+        self.committed.append(tuple(entries))
+        self.sources.append(source)
+
+    def accept(self, entries: Sequence[Entry]) -> Append:
+        """What a link's machine would have put on disk."""
         chains = self.rooms.get(self.room)
         assert chains is not None
         signature = entries[-1].signature
@@ -54,7 +61,10 @@ class Desk:
         raws, bodies = [entry.raw for entry in entries], [entry.body for entry in entries]
         accepted = chains.accept(raws, bodies, signature)
         assert isinstance(accepted, Accepted)
-        await self.rooms.commit([Append(self.room, accepted.entries)], self)
+        return Append(self.room, accepted.entries, chains.reloads)
+
+    async def take(self, entries: Sequence[Entry]) -> None:
+        await self.rooms.commit([self.accept(entries)], self)
 
     async def read(self, words: str | None = None) -> list[events.Message]:
         found = await self.rooms.history(

@@ -96,6 +96,20 @@ async def test_an_entry_whose_key_comes_later_is_shown_when_it_does(
         assert await restored.texts("after") == ["after"]
 
 
+async def test_what_a_link_brought_is_known_to_be_its(
+    tmp_path: Path, ann: Identity, bob: Identity
+) -> None:
+    async with open_desks(tmp_path, ann, bob) as (near, far):
+        for text in ("one", "two", "three"):
+            await near.say(text)
+        assert near.sources == [None, None, None]
+        await far.take(near.committed[0])
+        # Of two that were accepted, the second is put on disk by the link that brought it.
+        appends = [far.accept(entries) for entries in near.committed[1:]]
+        await far.rooms.commit(appends[1:], "link")
+        assert far.sources == [far, None, "link"]
+
+
 async def test_a_link_that_has_gone_leaves_its_commit_to_be_waited_for(
     tmp_path: Path, ann: Identity, bob: Identity
 ) -> None:
