@@ -230,9 +230,11 @@ def _told(out: Any, common: Common, work: Callable[[], Awaitable[int | None]]) -
     Raises errors.Error, streams.Closed where stdout takes nothing.
     """
     from p2pchat.api.client import NotRunning
+    from p2pchat.cli import logs
 
     code = 1
     try:
+        logs.keep(common.folder)
         with unwinding():
             # Before there is a loop, which a prompt would block and which would keep Ctrl-C to
             # itself.
@@ -255,7 +257,7 @@ def _told(out: Any, common: Common, work: Callable[[], Awaitable[int | None]]) -
             )
         )
     except Exception as error:
-        if os.environ.get("P2PCHAT_DEBUG"):
+        if logs.is_debug():
             raise
         code = 1
         out.error(

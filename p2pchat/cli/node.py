@@ -1,7 +1,6 @@
 """up, down, status."""
 
 import asyncio
-import logging
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import click
 
 from p2pchat.api.attach import attached, host, running_process, settings
 from p2pchat.api.client import NotRunning
+from p2pchat.cli import logs
 from p2pchat.cli.command import Common, command
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
@@ -23,7 +23,6 @@ __all__ = ["down_", "ensure_up", "status_", "up_"]
 _START_S = 60.0
 """A process that ends is noticed at once; this is for one that hangs, not for a busy machine."""
 _STOP_S = 30.0
-_LOG_MAX = 4 * 1024 * 1024
 
 
 @command
@@ -47,13 +46,7 @@ async def up_(out: Output, common: Common, *, foreground: bool) -> None:
 
 
 async def _stay(out: Output, common: Common) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if os.environ.get("P2PCHAT_DEBUG") else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    # ICE tells every candidate pair at info.
-    logging.getLogger("aioice").setLevel(logging.WARNING)
-    logging.getLogger("aiortc").setLevel(logging.WARNING)
+    logs.show()
     config = settings(common.folder, common.settings)
     async with host(
         common.folder, config, common.name, online=True, passphrase=common.passphrase
@@ -85,10 +78,7 @@ async def _start(out: Output, common: Common) -> None:
     arguments = [sys.executable, "-m", "p2pchat.cli.main", "--home", str(common.folder)]
     for setting in common.settings:
         arguments += ["--set", setting]
-    path = common.folder / "node.log"
-    if path.exists() and path.stat().st_size > _LOG_MAX:
-        path.replace(path.with_suffix(".log.1"))
-    with path.open("ab") as log:
+    with logs.file_for(common.folder).open("ab") as log:
         secret = common.passphrase()
         if secret is not None:
             arguments += ["--passphrase-file", "/dev/stdin"]
