@@ -18,7 +18,7 @@ from p2pchat.node.mesh import neighbours
 from signaling.rate import Rate
 
 if TYPE_CHECKING:
-    from p2pchat.node.peers import Session
+    from p2pchat.node.session import Session
 
 __all__ = ["Introducer"]
 

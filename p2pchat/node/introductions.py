@@ -35,7 +35,8 @@ from signaling.rendezvous import Rendezvous
 from signaling.sdp import Description
 
 if TYPE_CHECKING:
-    from p2pchat.node.peers import Peers, Session
+    from p2pchat.node.peers import Peers
+    from p2pchat.node.session import Session
 
 __all__ = ["Introductions", "Way"]
 

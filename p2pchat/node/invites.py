@@ -20,7 +20,8 @@ from p2pchat.net.transport import ConnectFailed, Transport
 from p2pchat.node.door import Door
 from p2pchat.node.outcome import expired, locked, mapped, result_of, settle, tries, unreachable
 from p2pchat.node.password import Guarded, key_of
-from p2pchat.node.peers import Purpose, Session
+from p2pchat.node.peers import Purpose
+from p2pchat.node.session import Session
 from p2pchat.store import invites as table
 from p2pchat.store.database import Connection
 from p2pchat.store.groups import invite_room, set_invite_room

@@ -29,7 +29,8 @@ from p2pchat.text import folded, printable, tidy_name
 
 if TYPE_CHECKING:
     from p2pchat.core.handshake import Proven
-    from p2pchat.node.peers import Peers, Session
+    from p2pchat.node.peers import Peers
+    from p2pchat.node.session import Session
     from signaling.carriers import Registration
 
 __all__ = ["Joining"]

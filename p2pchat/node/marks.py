@@ -30,7 +30,7 @@ from p2pchat.store.database import Connection, Database
 from p2pchat.store.receipts import OURSELVES
 
 if TYPE_CHECKING:
-    from p2pchat.node.peers import Session
+    from p2pchat.node.session import Session
 
 __all__ = ["Marks"]
 

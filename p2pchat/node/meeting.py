@@ -21,7 +21,7 @@ from p2pchat.store.groups import invite_room
 from signaling.code import is_code
 
 if TYPE_CHECKING:
-    from p2pchat.node.peers import Session
+    from p2pchat.node.session import Session
     from signaling.code import Code
     from signaling.invite import Invite
 

@@ -24,7 +24,8 @@ from p2pchat.node.rooms import Rooms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from p2pchat.node.peers import Peers, Session
+    from p2pchat.node.peers import Peers
+    from p2pchat.node.session import Session
 
 __all__ = ["Mesh", "neighbours"]
 

@@ -5,7 +5,8 @@ import asyncio
 from p2pchat import errors
 from p2pchat.core.bounds import GUESSES_MAX
 from p2pchat.net.transport import ConnectFailed
-from p2pchat.node.peers import LinkRefused, Session
+from p2pchat.node.peers import LinkRefused
+from p2pchat.node.session import Session
 from signaling.errors import SignalingError
 
 __all__ = ["expired", "locked", "mapped", "result_of", "settle", "tries", "unreachable"]

@@ -30,7 +30,7 @@ from p2pchat.store.trust import Mark
 from p2pchat.text import checked_name, folded, printable
 
 if TYPE_CHECKING:
-    from p2pchat.node.peers import Session
+    from p2pchat.node.session import Session
 
 __all__ = ["People"]
 

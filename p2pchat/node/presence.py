@@ -26,7 +26,7 @@ from p2pchat.node.people import People
 from p2pchat.node.rooms import Rooms
 
 if TYPE_CHECKING:
-    from p2pchat.node.peers import Session
+    from p2pchat.node.session import Session
 
 __all__ = ["Presence"]
 

@@ -20,7 +20,8 @@ from p2pchat.net.transport import ConnectFailed, Transport
 from p2pchat.node.door import Door
 from p2pchat.node.outcome import expired, mapped, result_of, settle
 from p2pchat.node.password import OneTry, Turn, key_of
-from p2pchat.node.peers import LinkRefused, Purpose, Session
+from p2pchat.node.peers import LinkRefused, Purpose
+from p2pchat.node.session import Session
 from p2pchat.node.trail import Trail
 from p2pchat.node.waiting import waiting_row
 from p2pchat.store import pursuits as table

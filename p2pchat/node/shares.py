@@ -28,7 +28,8 @@ from p2pchat.files.share import Share
 from p2pchat.files.tracker import Signal as Outgoing
 from p2pchat.files.tracker import Tracker
 from p2pchat.node.bus import Bus
-from p2pchat.node.peers import Peers, Session
+from p2pchat.node.peers import Peers
+from p2pchat.node.session import Session
 from p2pchat.store import shares as table
 from p2pchat.store.database import Database
 from p2pchat.text import tidy_name

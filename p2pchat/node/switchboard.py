@@ -19,8 +19,8 @@ from p2pchat.core.wire import Cue, Denied, Introduction, Pending, Seen, Signal, 
 from p2pchat.node.bodies import Filling
 from p2pchat.node.directory import Directory
 from p2pchat.node.parts import Parts
-from p2pchat.node.peers import Session
 from p2pchat.node.renewal import Renewal
+from p2pchat.node.session import Session
 from p2pchat.node.sync import sync_event
 
 __all__ = ["Switchboard"]

@@ -11,7 +11,8 @@ from p2pchat.node.bus import Bus
 from p2pchat.node.directory import Directory
 
 if TYPE_CHECKING:
-    from p2pchat.node.peers import Peers, Session
+    from p2pchat.node.peers import Peers
+    from p2pchat.node.session import Session
 
 __all__ = ["sync", "sync_event", "sync_rows"]
 

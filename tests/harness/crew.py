@@ -29,7 +29,7 @@ from p2pchat.node.introductions import Introductions
 from p2pchat.node.mesh import Mesh
 from p2pchat.node.node import Node
 from p2pchat.node.online import Online, attend
-from p2pchat.node.peers import Session
+from p2pchat.node.session import Session
 from p2pchat.node.switchboard import Switchboard
 from p2pchat.store import groups as table
 

@@ -8,7 +8,8 @@ import pytest
 from p2pchat import errors
 from p2pchat.net.transport import ConnectFailed
 from p2pchat.node.outcome import mapped, result_of, settle
-from p2pchat.node.peers import LinkRefused, Session
+from p2pchat.node.peers import LinkRefused
+from p2pchat.node.session import Session
 from signaling.errors import SignalingError
 
 
