@@ -82,6 +82,7 @@ def test_a_lab_takes_its_processes_and_namespaces_with_it() -> None:
     state = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(child)], check=False, capture_output=True, text=True
     )
-    assert state.stdout.strip() in ("", "Z", "Zs")
+    # Letters behind the first say how it ran: with what priority, for one.
+    assert state.stdout[:1].strip() in ("", "Z")
     left = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True)
     assert host.namespace not in left.stdout
