@@ -42,6 +42,13 @@ class Directory:
             room_name=self.name_of(chains) if isinstance(chains, Group) else None,
         )
 
+    def is_gone(self, room: bytes) -> bool:
+        """Whether acts say that we were a member of this room of many, and are none any more."""
+        chains, me = self._parts.rooms.get(room), self._parts.owner.person
+        if not isinstance(chains, Group) or me in chains.members:
+            return False
+        return not chains.membership.is_lost(me)
+
     def _called(self, chains: Chains) -> str | None:
         """What the other in a room of two calls themselves."""
         others = [person for person in chains.members if person != self._parts.owner.person]

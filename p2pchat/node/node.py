@@ -276,9 +276,13 @@ class Node:
         """Compare with everybody linked, and say who is behind; with `wait`, until all is level.
 
         Without anybody linked, waits for somebody. Raises errors.Unreachable: `unreachable`,
-        `not-synced`.
+        `not-synced`; errors.Refused `not-a-member` of a room that we are gone from.
         """
-        wanted = (await self.room(room)).id if room is not None else None
+        found = await self.room(room) if room is not None else None
+        if found is not None and self._directory.is_gone(found.key):
+            # Nobody would answer.
+            self._parts.moderation.check_member(found.key)
+        wanted = found.id if found is not None else None
         peers = self.online_parts.peers
         async for event in sync(
             peers, self._directory, self._parts.bus, wanted, timeout, wait=wait

@@ -33,6 +33,8 @@ def sync_rows(peers: "Peers", directory: Directory) -> list[events.Sync]:
         directory.named(sync_event(session, progress), session.peer, progress.room)
         for session in peers.sessions()
         for progress in session.reconcile.progress()
+        # Whoever has heard that we are gone from a room compares it with us no more.
+        if progress.compared or not directory.is_gone(progress.room)
     ]
 
 
