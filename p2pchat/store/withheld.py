@@ -90,10 +90,13 @@ def keep(tx: Connection, entry: Entry, certificate: Certificate) -> None:
 
 
 def acts(tx: Connection, room: bytes) -> list[tuple[Certificate, Entry]]:
-    """Those that make membership, with their authors' certificates."""
+    """Those that make membership, with their authors' certificates; what has come in its chain
+    after all stands apart no more."""
     rows = tx.execute(
         f"SELECT certificate, {_COLUMNS} FROM withheld"  # noqa: S608
-        " WHERE room = ? AND kind BETWEEN 16 AND 31 AND kind != 22 ORDER BY chain, seq",
+        " WHERE room = ? AND kind BETWEEN 16 AND 31 AND kind != 22"
+        " AND NOT EXISTS (SELECT 1 FROM entries WHERE entries.id = withheld.id)"
+        " ORDER BY chain, seq",
         (room,),
     ).fetchall()
     decode = msgspec.msgpack.Decoder(Certificate).decode

@@ -478,3 +478,23 @@ async def test_to_show_the_acts_of_one_person_reads_no_others(
         assert len(acts) == 5
         assert len(read) == 6
         assert b"19" in acts[-1].body
+
+
+async def test_an_act_that_came_alone_is_shown_no_more_once_its_chain_has_brought_it(
+    tmp_path: Path,
+) -> None:
+    async with Crew.open(tmp_path, "ann", "bob") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob")
+        await crew.settle()
+        ann, bob = crew["ann"], crew["bob"]
+        await crew.cut_all()
+        await ann.say("what stands before it in its chain")
+        await (await ann.room()).set("topic", "what there is")
+        groups, group = bob.parts.groups, bob.group(room)
+        acts = await ann.parts.groups.acts_of(ann.group(room), ann.person, 1)
+        assert await groups.contested(group, acts)
+        assert await groups.withheld_acts(group) == acts
+        await crew.link("ann", "bob")
+        await crew.settle()
+        assert await groups.withheld_acts(group) == []

@@ -108,9 +108,13 @@ async def test_what_has_come_in_its_chain_after_all_is_withheld_no_more(
         for entry in (early, alone):
             withheld.keep(tx, entry, CERTIFICATE)
         journal.insert(tx, [early])
-        withheld.tidy(tx, ROOM)
+
+    def apart(tx: Connection) -> list[Entry]:
+        return [entry for _, entry in withheld.acts(tx, ROOM)]
 
     await database.write(fill)
-    assert [entry for _, entry in await database.read(lambda tx: withheld.acts(tx, ROOM))] == [
-        alone
-    ]
+    assert await database.read(apart) == [alone]
+    await database.write(lambda tx: withheld.tidy(tx, ROOM))
+    assert await database.read(apart) == [alone]
+    waiting = await database.read(lambda tx: withheld.waiting(tx, bob.chain, 0, None))
+    assert waiting == []
