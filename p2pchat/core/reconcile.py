@@ -210,9 +210,10 @@ class Reconcile:
             credit = self._credit.left(_ASIDE_BYTES)
             if level and credit and entries[-1].signature is not None and is_short(entries):
                 self._run(side, entries, pushed=True)
-            else:
+            elif side.told or side.compared:
                 # Not level, or too much: tell where the chain stands; the peer wants it.
                 self._tell_one(side, chain)
+            # Else the comparison that has begun tells it, behind what lets its author in.
         self._show(side)
 
     def loaded(self, want: Load, entries: Sequence[Entry]) -> None:
@@ -444,7 +445,7 @@ class Reconcile:
     def _serve(self) -> None:
         while self._serving and not self._loading:
             want = self._serving[0]
-            aside = _ASIDE_BYTES if want.last - want.first < _SHORT else 0
+            aside = _ASIDE_BYTES if _is_short(want) else 0
             if not self._credit.left(aside):
                 return
             room = self._tags.get(want.tag)
@@ -467,11 +468,14 @@ class Reconcile:
                 # A chain is served in order: what comes before its predecessor is not taken.
                 self._serving[index] = Want(want.tag, want.chain, other.first, want.last)
                 return
-        if want.last - want.first < _SHORT:
-            # What was written just now, most often: it passes a backlog.
-            self._serving.insert(1 if self._loading else 0, want)
-        else:
-            self._serving.append(want)
+        place = len(self._serving)
+        if _is_short(want):
+            # What was written just now, most often: it passes a backlog, and no other such. They
+            # are wanted in the order in which chains let each other's authors in.
+            place = 1 if self._loading else 0
+            while place < len(self._serving) and _is_short(self._serving[place]):
+                place += 1
+        self._serving.insert(place, want)
 
     def _run(self, side: Side, entries: Sequence[Entry], *, pushed: bool) -> None:
         last = entries[-1]
@@ -542,6 +546,10 @@ class Reconcile:
 
     def _jittered(self) -> float:
         return _SUMMARY_S * (0.75 + self._random(1)[0] / 512)
+
+
+def _is_short(want: Want) -> bool:
+    return want.last - want.first < _SHORT
 
 
 def _sent(frame: RoomFrame) -> Send:

@@ -144,6 +144,38 @@ def test_a_short_want_passes_a_backlog_and_a_small_run_its_channel() -> None:
     assert not any(asides[2:])
 
 
+def test_short_wants_are_served_in_the_order_in_which_they_came() -> None:
+    ann, bob = journals(2, 2)
+    Meeting(ann, bob).settle()
+    ann.incarnation = b"another."
+    ann.say("in a third log")
+    machine = Reconcile(bytes(32), random_from(5), 0.0)
+    machine.share(ann.chains)
+    tag = machine.tag(ann.chains.room)
+    assert tag is not None
+    chains = sorted(ann.entries)
+    assert len(chains) == 3
+    for chain in chains:
+        machine.receive(Want(tag, chain, 0, len(ann.entries[chain]) - 1))
+    served: list[bytes] = []
+    while loads := _loads(machine):
+        (load,) = loads
+        served.append(load.chain)
+        machine.loaded(load, ann.run(load))
+    assert served == chains
+
+
+def test_what_is_written_as_a_link_begins_is_told_by_its_comparison_alone() -> None:
+    ann, bob = journals(3, 3)
+    Meeting(ann, bob).settle()
+    ann.say("what the other lacks")
+    meeting = Meeting(ann, bob)
+    meeting.push(0, ann.say("and what comes next"))
+    assert [type(decode(frame)) for frame in meeting.wires[0]] == [Summary]
+    meeting.settle()
+    _level(meeting)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 30), st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5)), max_size=25))
 def test_what_is_written_during_a_backlog_arrives_too(

@@ -6,7 +6,7 @@ import pytest
 
 from p2pchat import errors, events
 from p2pchat.core.identity import id_text
-from p2pchat.core.wire import Pending
+from p2pchat.core.wire import Decline, Pending, Run, decode
 from tests.harness.crew import Crew
 
 
@@ -91,3 +91,25 @@ async def test_a_member_who_comes_by_an_invite_again_is_told_that_it_is_in(tmp_p
         assert isinstance(joined, events.Joined)
         assert joined.kind == "group"
         assert not await (await crew["ann"].room()).requests()
+
+
+async def test_a_newcomer_is_sent_everything_once_whoever_let_it_in(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "bob")
+        # More than is served before others: the host's log must not pass that of the founder.
+        for number in range(20):
+            await crew["bob"].say(f"before you came {number}")
+        await crew.settle("ann", "bob")
+        await crew.bring("bob", "carol")
+        await crew.settle()
+        sent, answered = (
+            [decode(frame) for frame in crew[one].pipes[other].sent]
+            for one, other in (("bob", "carol"), ("carol", "bob"))
+        )
+        assert not [frame for frame in answered if isinstance(frame, Decline)]
+        count = sum(len(frame.headers) for frame in sent if isinstance(frame, Run))
+        room = (await crew["carol"].room()).key
+        heads = crew["carol"].group(room).heads
+        own = crew["carol"].parts.rooms.own_chain(room)
+        assert count == sum(head.seq + 1 for chain, head in heads.items() if chain != own)
