@@ -199,9 +199,10 @@ class Reconcile:
             return
         waiting = any(want.tag == side.tag and want.chain == chain for want in self._serving)
         if side.peer.get(chain, -1) >= last:
-            if chain not in side.behind or chain in side.asked:
+            waits = chain not in side.behind or chain in side.asked
+            if waits and side.answered.get(chain, -1) < last:
                 # It waits for our acknowledgement, or may be sending us the same.
-                self._send(side, Have(side.tag, (Row(chain, last, entries[-1].id),)))
+                self._acknowledge(side, Row(chain, last, entries[-1].id))
             for want in side.met(chain):
                 self._send(side, want)
         elif not waiting:
@@ -365,7 +366,7 @@ class Reconcile:
                         del chains.asks[chain]
                 self._peer_has(side, chain, seq)
                 side.weigh(chain)
-                self._send(side, Have(side.tag, (side.row(chain),)))
+                self._acknowledge(side, side.row(chain))
                 if beyond:
                     self._decline(side, chain)
                 for want in side.met(chain):
@@ -394,7 +395,7 @@ class Reconcile:
             self._peer_has(side, chain, first.seq + len(run.headers) - 1)
             side.weigh(chain)
             if verdict is Verdict.KNOWN:
-                self._send(side, Have(side.tag, (side.row(chain),)))
+                self._acknowledge(side, side.row(chain))
             else:
                 # It overtook what was before: a push the backlog, or one channel the other.
                 side.missed(chain, first.seq)
@@ -504,8 +505,14 @@ class Reconcile:
             # Written while this was served, and so not pushed.
             self._tell_one(side, chain)
 
+    def _acknowledge(self, side: Side, row: Row) -> None:
+        side.answered[row.chain] = row.seq
+        self._send(side, Have(side.tag, (row,)))
+
     def _tell_one(self, side: Side, chain: bytes) -> None:
-        self._send(side, Heads(side.tag, (side.row(chain),), reply=False))
+        row = side.tell(chain)
+        if row is not None:
+            self._send(side, Heads(side.tag, (row,), reply=False))
 
     def _tell(self, side: Side, *, reply: bool) -> None:
         heads = side.chains.heads

@@ -44,6 +44,10 @@ class Side:
     compared: bool = False
     told: bytes = b""
     """digest of the heads that we told last"""
+    named: dict[bytes, bytes] = field(default_factory=dict)
+    """chain -> id of the head of ours that the peer was told of"""
+    answered: dict[bytes, int] = field(default_factory=dict)
+    """chain -> seq up to which we have acknowledged"""
     shown: Progress | None = None
     closed: bool = False
     """whether the peer was a member and is none any more: it is shown why, and nothing else"""
@@ -54,6 +58,14 @@ class Side:
         """Where our own copy of `chain` stands."""
         head = self.chains.heads[chain]
         return Row(chain, head.seq, head.id)
+
+    def tell(self, chain: bytes) -> Row | None:
+        """Where our copy of `chain` stands, to be told; None if the peer was told that."""
+        row = self.row(chain)
+        if self.named.get(chain) == row.id:
+            return None
+        self.named[chain] = row.id
+        return row
 
     def park(self, want: Want) -> None:
         """The peer wants what is on no disk of ours yet, beside what it wanted so already."""

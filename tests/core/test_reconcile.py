@@ -176,6 +176,49 @@ def test_what_is_written_as_a_link_begins_is_told_by_its_comparison_alone() -> N
     _level(meeting)
 
 
+def test_what_came_by_two_links_is_acknowledged_once_to_each() -> None:
+    ann, bob = journals(3, 3)
+    meeting = Meeting(ann, bob)
+    meeting.settle()
+    other = Reconcile(b"another".ljust(32), random_from(5), 0.0)
+    other.share(bob.chains)
+    tag = other.tag(bob.chains.room)
+    assert tag is not None
+    list(other.outputs())
+    entry = ann.say("by both")
+    meeting.push(0, entry)
+    run = decode(meeting.wires[0][0])
+    assert isinstance(run, Run)
+    meeting.step(0)
+    assert [type(decode(frame)) for frame in meeting.wires[1]] == [Have]
+    # Before that link hears that it is on disk, as most often.
+    other.receive(msgspec.structs.replace(run, tag=tag))
+    other.push(bob.chains.room, [entry])
+    sent = [decode(output.frame) for output in other.outputs() if isinstance(output, Send)]
+    assert sent == [Have(tag, (Row(ann.own, entry.header.seq, entry.id),))]
+
+
+def test_a_head_is_told_once_also_while_it_is_not_on_disk() -> None:
+    ann, bob = journals(1, 1)
+    meeting = Slow(ann, bob)
+    meeting.settle()
+    long = ["." * 5_000 + str(number) for number in range(2)]
+    first = ann.say(long[0])
+    meeting.push(0, first)
+    told = list(meeting.wires[0])
+    meeting.turn(0, 1)
+    meeting.turn(1, 1)
+    second = ann.say(long[1], kept=False)
+    meeting.turn(0, 0)
+    ann.keep([second])
+    meeting.push(0, second)
+    told += meeting.wires[0]
+    rows = [frame.rows[0].id for data in told if isinstance(frame := decode(data), Heads)]
+    assert rows == [first.id, second.id]
+    meeting.settle()
+    _level(meeting)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 30), st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5)), max_size=25))
 def test_what_is_written_during_a_backlog_arrives_too(
