@@ -114,7 +114,7 @@ class Marks:
         await self.save()
         newest = await self._database.read(lambda tx: table.newest_read(tx, room, OURSELVES))
         event = self._event(room, self._me().person, newest)
-        if moved:
+        if not all(self._is_ours(room, chain) for chain in moved):
             self._publish(event)
             for session in self.sessions():
                 self._tell_soon(session, room)
@@ -167,6 +167,10 @@ class Marks:
             self._publish(self._event(room, session.peer, None))
             self._wake.set()
 
+    def _is_ours(self, room: bytes, chain: bytes) -> bool:
+        """Whether we have written it: that we have read that too is no news to anybody."""
+        return self._rooms.author(room, chain) == self._me().person
+
     def _tell_soon(self, session: "Session", room: bytes) -> None:
         if self._enabled:
             self._due.add((session, room))
@@ -183,7 +187,9 @@ class Marks:
             SeenRow(chain, mark.read)
             for chain, mark in self._receipts.of(room, OURSELVES).items()
             # What the peer does not know of it could not keep; it is told once it does.
-            if mark.read > told.get(chain, -1) and session.reconcile.peer_seq(room, chain) >= 0
+            if mark.read > told.get(chain, -1)
+            and session.reconcile.peer_seq(room, chain) >= 0
+            and not self._is_ours(room, chain)
         ]
         for start in range(0, len(rows), SEEN_ROWS_MAX):
             session.cue(Seen(tag, tuple(rows[start : start + SEEN_ROWS_MAX])))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from p2pchat import events
 from p2pchat.core.facts import PeerHas
-from p2pchat.core.wire import Seen, SeenRow, Typing, encode
+from p2pchat.core.wire import Seen, SeenRow, Typing, decode, encode
 from p2pchat.node.bus import Subscription
 from tests.harness.crew import Crew, Sailor
 
@@ -219,3 +219,38 @@ async def test_what_is_told_of_a_forgotten_room_ends_no_link(tmp_path: Path) -> 
         bob.switchboard.cued(session, Seen(tag, (SeenRow(theirs, 1),)))
         bob.switchboard.cued(session, Typing(tag, typing=True))
         assert not bob.node.marks._receipts.of(room, ann.person)
+
+
+async def test_that_we_have_read_our_own_messages_is_told_to_nobody(tmp_path: Path) -> None:
+    async with Crew.open(tmp_path, "ann", "bob") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "bob")
+        await crew["bob"].say("hello")
+        await crew.settle()
+        ann, bob = crew["ann"], crew["bob"]
+        key = (await ann.room()).key
+        theirs, ours = bob.parts.rooms.own_chain(key), ann.parts.rooms.own_chain(key)
+        with ann.node.events() as feed, bob.node.events() as theirs_feed:
+            for text in ("a chat shows what one writes", "and marks it as read"):
+                await ann.say(text)
+                await (await ann.room()).mark_read((await last(ann)).id)
+            await crew.settle()
+            # Theirs went with the first of the two.
+            assert len(heard(feed, events.Read)) == 1
+
+            async def known() -> bool:
+                return len(heard(theirs_feed, events.Read)) == 1
+
+            await until(known)
+            await bob.say("the next")
+            await crew.settle()
+            await (await ann.room()).mark_read()
+
+            async def known_again() -> bool:
+                return len(heard(theirs_feed, events.Read)) == 2
+
+            await until(known_again)
+        frames = [decode(frame) for frame in ann.pipes["bob"].sent]
+        told = [row.chain for frame in frames if isinstance(frame, Seen) for row in frame.rows]
+        assert theirs in told
+        assert ours not in told
