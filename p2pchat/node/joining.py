@@ -217,7 +217,8 @@ class Joining:
                     await self._welcome(session, group)
         for chains in list(self._rooms.all()):
             if isinstance(chains, Group):
-                await self._tell(session, chains, await self.requests(chains))
+                asks = session.peer not in chains.members
+                await self._tell(session, chains, await self.requests(chains) if asks else ())
 
     def heard(self, room: bytes, entries: Sequence[Entry], source: object) -> None:
         """New entries are on disk (`rooms.Listener`)."""

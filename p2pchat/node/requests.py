@@ -51,6 +51,8 @@ class Requests:
     async def of(self, group: Group) -> list[Request]:
         """Of each who asked the oldest that nobody has answered, or else the newest."""
         asked = await self._read(group, REQUEST, REQUESTS_MAX, REQUESTS_READ)
+        if not asked:
+            return []
         denials = await self._read(group, DENIAL, _DENIALS * REQUESTS_MAX, _DENIALS * REQUESTS_READ)
         answered = {one.request for _, one in denials.values() if isinstance(one, DenialBody)}
         sound = [

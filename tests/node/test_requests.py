@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from p2pchat.core.acts import ADMIT, MEMBER, Admit
 from p2pchat.core.entry import DENIAL, REQUEST, DenialBody, RequestBody
 from p2pchat.core.identity import Identity
+from p2pchat.store.database import Connection
+from p2pchat.store.requests import Standing, newest_of_each
 from tests.harness.crew import Crew
 
 
@@ -58,3 +61,26 @@ async def test_empty_requests_denials_and_admissions_hide_nobody(
         assert [one.name for one in requests] == ["nat"]
         await (await crew["ann"].room()).approve("nat")
         await crew.until(lambda: crew["nat"].person in crew["ann"].group(room).members)
+
+
+async def test_a_link_costs_a_look_for_requests_only_where_its_peer_may_have_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+
+    def look(tx: Connection, room: bytes, kind: int, count: int) -> list[Standing]:
+        looked.append(kind)
+        return newest_of_each(tx, room, kind, count)
+
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        await crew.found("ann")
+        await crew.bring("ann", "bob")
+        await crew.settle("ann", "bob")
+        await crew.cut_all()
+        monkeypatch.setattr("p2pchat.store.requests.newest_of_each", look)
+        session = SimpleNamespace(peer=crew["bob"].person)
+        await crew["ann"].parts.joining.entered(session)  # type: ignore[arg-type]
+        assert looked == []
+        session = SimpleNamespace(peer=crew["carol"].person)
+        await crew["ann"].parts.joining.entered(session)  # type: ignore[arg-type]
+        assert looked == [REQUEST]
