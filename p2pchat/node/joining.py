@@ -208,6 +208,7 @@ class Joining:
 
     async def entered(self, session: "Session") -> None:
         """A link stands: do what its invite promised, and tell where the peer stands."""
+        welcomed: set[bytes] = set()
         for arrival in await self._database.read(table.arrivals):
             if arrival.certificate.person == session.peer:
                 await self._let_in(arrival)
@@ -215,8 +216,9 @@ class Joining:
                 if group is not None and session.peer in group.members:
                     # Also to who was in before, and waits to hear what this invite came to.
                     await self._welcome(session, group)
+                    welcomed.add(group.room)
         for chains in list(self._rooms.all()):
-            if isinstance(chains, Group):
+            if isinstance(chains, Group) and chains.room not in welcomed:
                 asks = session.peer not in chains.members
                 await self._tell(session, chains, await self.requests(chains) if asks else ())
 
@@ -308,8 +310,10 @@ class Joining:
             rooms_table.add(tx, room, "group", join.name, now, [])
             table.add_join(tx, join)
 
-        await self._database.write(write)
-        self._joins[join.host] = join
+        if self._groups.get(room) is None or self._joins.get(join.host) != join:
+            # Not each time: it is said again on every move of the room, until we have begun there.
+            await self._database.write(write)
+            self._joins[join.host] = join
         group = self._rooms.opened_group(room)
         if self._is_member(room):
             await self._arrived(group)

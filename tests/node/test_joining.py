@@ -1,12 +1,15 @@
 """How somebody comes into a room, and what of it outlives a restart."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from p2pchat import errors, events
 from p2pchat.core.identity import id_text
-from p2pchat.core.wire import Decline, Pending, Run, decode
+from p2pchat.core.wire import Decline, Pending, Run, Welcome, decode
+from p2pchat.store.database import Connection
+from p2pchat.store.groups import Arrival, Join, add_arrival, add_join
 from tests.harness.crew import Crew
 
 
@@ -113,3 +116,34 @@ async def test_a_newcomer_is_sent_everything_once_whoever_let_it_in(tmp_path: Pa
         heads = crew["carol"].group(room).heads
         own = crew["carol"].parts.rooms.own_chain(room)
         assert count == sum(head.seq + 1 for chain, head in heads.items() if chain != own)
+
+
+async def test_a_newcomer_is_welcomed_once_as_its_link_begins_and_keeps_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Join] = []
+
+    def keep(tx: Connection, join: Join) -> None:
+        kept.append(join)
+        add_join(tx, join)
+
+    async with Crew.open(tmp_path, "ann", "bob") as crew:
+        ann, bob = crew["ann"].parts, crew["bob"].parts
+        room = await crew.found("ann")
+        arrival = Arrival(room, bob.owner.identity.certificate, ask=False)
+        await ann.database.write(lambda tx: add_arrival(tx, arrival))
+        said: list[Welcome] = []
+
+        async def send(frame: Welcome) -> None:
+            said.append(frame)
+
+        link = SimpleNamespace(peer=crew["bob"].person, send=send)
+        await ann.joining.entered(link)  # type: ignore[arg-type]
+        (welcome,) = said
+        await bob.database.write(lambda tx: bob.joining.invited_by(tx, crew["ann"].person, "ann"))
+        monkeypatch.setattr("p2pchat.store.groups.add_join", keep)
+        link = SimpleNamespace(peer=crew["ann"].person, share=lambda group: None)
+        for _ in range(3):
+            await bob.joining.invited(link, welcome)  # type: ignore[arg-type]
+        assert [join.room for join in kept] == [room]
+        assert bob.rooms.get(room) is not None
