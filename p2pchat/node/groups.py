@@ -257,6 +257,8 @@ class Groups:
 
     async def forked_acts(self, group: Group) -> list[SignedAct]:
         """The acts that we hold of chains which are known to be forked."""
+        if not group.forks:
+            return []
         found = await self._database.read(lambda tx: table.forked_acts(tx, group))
         return [one for certificate, entry in found if (one := signed_act(entry, certificate))]
 

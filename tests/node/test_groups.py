@@ -498,3 +498,19 @@ async def test_an_act_that_came_alone_is_shown_no_more_once_its_chain_has_brough
         await crew.link("ann", "bob")
         await crew.settle()
         assert await groups.withheld_acts(group) == []
+
+
+async def test_where_nothing_is_forked_the_disk_is_not_asked_for_forked_acts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bytes] = []
+    async with Crew.open(tmp_path, "ann", "bob") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob")
+        await crew.settle()
+        ann = crew["ann"]
+        monkeypatch.setattr(
+            "p2pchat.store.groups.forked_acts", lambda tx, group: looked.append(group.room) or []
+        )
+        assert await ann.parts.groups.forked_acts(ann.group(room)) == []
+        assert looked == []
