@@ -76,6 +76,8 @@ class Committed:
     read: Read
     """to be shown, where anybody looks on"""
     folds: Sequence[Fold]
+    places: Mapping[bytes, int]
+    """in the order, of what was written here just now"""
 
 
 class _Batch:
@@ -138,7 +140,8 @@ class _Batch:
             if wanted:
                 found = self._talk.readings(tx, chains, shown, fresh)
                 read += [(entry, found.get(entry.id)) for entry in shown]
-        return Committed(self.runs, read, [fold for fold, _, _ in folds.values()])
+        places = journal.places(tx, list(fresh))
+        return Committed(self.runs, read, [fold for fold, _, _ in folds.values()], places)
 
 
 class Commits:

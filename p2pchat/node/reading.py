@@ -33,6 +33,7 @@ __all__ = [
     "read_of",
     "readings",
     "text_of",
+    "unnamed",
 ]
 
 _YEAR_9999_MS = 253_370_764_800_000
@@ -94,6 +95,11 @@ def current(tx: Connection, found: Iterable[Amended]) -> dict[Amended, Entry]:
         for one in with_edits
     }
     return {one: some[-1] for one, some in here.items() if some}
+
+
+def unnamed(place: int) -> Reading:
+    """How an entry in this place reads of which nothing was said, and which stays."""
+    return Reading(Amended(), None, pinned=False, place=place, ends_ms=None, gone=False)
 
 
 def person_of(chains: Chains, entry: Entry) -> bytes:

@@ -73,7 +73,7 @@ class Room:
         body = MessageBody(text, answered, lifetime_s or None)
         entry = await self._parts.write(self.key, MESSAGE, body)
         # Nothing was said of it yet; when it disappears, the store knows.
-        shown = self._rooms.event(entry) if body.lifetime_s is None else None
+        shown = self._rooms.written(entry) if body.lifetime_s is None else None
         return shown if isinstance(shown, events.Message) else await self._shown(entry)
 
     async def edit(self, message_id: str, text: str) -> events.Message:

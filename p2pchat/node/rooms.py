@@ -38,7 +38,7 @@ from p2pchat.events import Event, Message, Share, rfc3339
 from p2pchat.node import prologue
 from p2pchat.node.commits import Commits, Committed, Read, Run
 from p2pchat.node.fold import Fold
-from p2pchat.node.reading import Reading, clock_off_s, message
+from p2pchat.node.reading import Reading, clock_off_s, message, unnamed
 from p2pchat.node.recent import Recent
 from p2pchat.node.talk import Talk
 from p2pchat.node.turn import Turn
@@ -208,7 +208,6 @@ class Rooms:
         if isinstance(body, MessageBody) and body.lifetime_s is not None:
             lives[entries[-1].id] = body.lifetime_s
         await self.append([Append(room, tuple(entries))], None, lives, fresh=True)
-        self.recent.add(entries)
         return entries[-1]
 
     def own(self, chains: Chains) -> prologue.Own:
@@ -365,6 +364,8 @@ class Rooms:
         if any(fold.hurried for fold in committed.folds):
             self.talk.sooner()
         for run in committed.runs:
+            if run.fresh:
+                self.recent.add(run.entries, committed.places)
             for listener in self.listeners:
                 listener(run.chains.room, run.entries, run.source)
         self._tell(committed.read, committed.folds)
@@ -483,6 +484,11 @@ class Rooms:
                     clock_off=clock_off_s(entry, reading, self.talk.now_ms()),
                 )
         return None
+
+    def written(self, entry: Entry) -> Message | Share | None:
+        """What a person is shown of an entry that `write` has just answered."""
+        place = self.recent.order(entry.id)
+        return self.event(entry, unnamed(place)) if place is not None else None
 
     def _read(self, tx: Connection, chains: Chains, entries: Sequence[Entry]) -> Read:
         """These entries of a room, and what became of them."""

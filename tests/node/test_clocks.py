@@ -57,10 +57,11 @@ async def test_the_own_clock_is_told_where_others_contradict(tmp_path: Path) -> 
             await (await ann.room("Bob")).send("hello")
             await heard(theirs, events.Message, text="hello")
             _set(bob, -2 * 86_400)
-            await (await bob.room("Ann")).send("early")
+            sent = await (await bob.room("Ann")).send("early")
             *_, mine = [one async for one in (await bob.room("Ann")).history()]
             assert mine.clock_off is not None
             assert mine.clock_off < -86_400
+            assert sent.clock_off == mine.clock_off, "send answers what is read later"
             await heard(feed, events.Message, text="early")
         # As far as Bob can tell Ann may be the one who is wrong.
         assert not (await bob.clocks.finding()).ok

@@ -14,10 +14,14 @@ def _entry(seq: int, chain: bytes = _CHAIN) -> Entry:
     return Entry(chain + seq.to_bytes(16, "big"), chain, header, b"", None, b"s")
 
 
+def _add(kept: Recent, entries: list[Entry]) -> None:
+    kept.add(entries, {entry.id: 100 + entry.header.seq for entry in entries})
+
+
 def test_entries_are_known_by_id_and_by_place() -> None:
     kept, entries = Recent(), [_entry(seq) for seq in range(5)]
-    kept.add(entries)
-    kept.add([_entry(0, b"d" * 16)])
+    _add(kept, entries)
+    _add(kept, [_entry(0, b"d" * 16)])
     assert kept.entry(entries[3].id) == entries[3]
     assert kept.entry(b"x" * 32) is None
     assert kept.between(_CHAIN, 1, 3) == entries[2:4]
@@ -27,7 +31,7 @@ def test_entries_are_known_by_id_and_by_place() -> None:
 
 def test_a_range_that_is_not_all_here_is_none() -> None:
     kept = Recent()
-    kept.add([_entry(seq) for seq in (3, 4, 6)])
+    _add(kept, [_entry(seq) for seq in (3, 4, 6)])
     assert kept.between(_CHAIN, 1, 4) is None
     assert kept.between(_CHAIN, 3, 6) is None
     assert kept.between(b"d" * 16, 2, 4) is None
@@ -36,15 +40,17 @@ def test_a_range_that_is_not_all_here_is_none() -> None:
 
 def test_no_text_is_kept() -> None:
     kept, entry = Recent(), _entry(0)
-    kept.add([msgspec.structs.replace(entry, body=b"a blunder")])
+    _add(kept, [msgspec.structs.replace(entry, body=b"a blunder")])
     assert kept.entry(entry.id) == entry
 
 
 def test_the_oldest_are_forgotten() -> None:
     kept = Recent()
     entries = [_entry(seq) for seq in range(recent._KEPT + 2)]
-    kept.add(entries)
+    _add(kept, entries)
     assert kept.entry(entries[1].id) is None
+    assert kept.order(entries[1].id) is None
+    assert kept.order(entries[2].id) == 102
     assert kept.between(_CHAIN, 0, 2) is None
     assert kept.entry(entries[2].id) == entries[2]
     assert kept.between(_CHAIN, 1, len(entries) - 1) == entries[2:]
