@@ -31,6 +31,8 @@ __all__ = [
 
 LAST_MAX = (1 << 31) - 1
 """Messages; nobody has as many."""
+_REMEMBERED = 100_000
+"""Messages that came while somebody follows: what comes again does so sooner."""
 
 
 class SendRequest(Request, frozen=True, kw_only=True):
@@ -124,11 +126,11 @@ async def versions(node: "Node", request: MessageRequest) -> Stream:
 async def log(node: "Node", request: LogRequest) -> Stream:
     room = await node.room(request.room)
     with node.events() as feed:
-        shown: set[str] = set()
+        shown = _Shown()
         async for message in room.history(
             last=request.last, since=request.since, search=request.search
         ):
-            shown.add(message.id)
+            shown.begin(message.id)
             yield message
         if request.read:
             await room.mark_read()
@@ -136,13 +138,43 @@ async def log(node: "Node", request: LogRequest) -> Stream:
             return
         async for event in feed:
             if isinstance(event, events.Message) and event.room == room.id:
-                if event.id not in shown:
+                if shown.add(event.id):
                     yield event
                     if request.read:
                         await room.mark_read(event.id)
-                shown.discard(event.id)
             elif _is_in(room.id, event, _IN_ROOM if request.more else (events.Changed,)):
+                if isinstance(event, events.Changed) and event.change == "deleted":
+                    shown.forget(event.id)
                 yield event
+
+
+class _Shown:
+    """Ids of messages that somebody was shown; of those that came while they looked on the newest.
+
+    A message may come again: with the end of history, when a removal that took it out of the room
+    is undone, or when a delete is. Only the last is news.
+    """
+
+    def __init__(self) -> None:
+        self._history: set[str] = set()
+        self._live: dict[str, None] = {}
+
+    def begin(self, id_: str) -> None:
+        """It stood in the history."""
+        self._history.add(id_)
+
+    def add(self, id_: str) -> bool:
+        """It has come; whether it was not shown before."""
+        if id_ in self._history or id_ in self._live:
+            return False
+        self._live[id_] = None
+        if len(self._live) > _REMEMBERED:
+            del self._live[next(iter(self._live))]
+        return True
+
+    def forget(self, id_: str) -> None:
+        self._history.discard(id_)
+        self._live.pop(id_, None)
 
 
 def _is_in(room: str, event: events.Event, kinds: tuple[type, ...]) -> bool:
