@@ -18,12 +18,16 @@ So a clock ahead is pulled back by the author's next correct entry or by the fir
 that it wrote in between; a clock behind cannot go before what its author had seen, and moves
 little: nothing that somebody else's clock agreed with, and nothing to before what that had seen.
 Kept up incrementally: an entry touches its direct causes' `high`, and whatever then moves touches
-what follows it, or stands before it in its run.
+what follows it, or stands before it in its run. What may move is taken by the places that it had,
+where causes come first already: so each moves once, after all that it follows. All that hangs on
+one entry may move when that comes late, which has no bound: `left` is what a batch has not got to.
+It stands where it stood until somebody goes on with it, and in between others may come.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from p2pchat.core.bounds import CLOCK_PULL_MS
@@ -66,8 +70,8 @@ class Web(Protocol):
     def nodes(self, ids: Sequence[bytes]) -> dict[bytes, Node]:
         """Those of `ids` that are known, with `high` and `eff` as last kept."""
 
-    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
-        """Of each of `ids` that has any, the ids of entries that name it as a cause."""
+    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[tuple[int, bytes]]]:
+        """Of each of `ids` that has any, `eff` and id of entries that name it as a cause."""
 
     def witnesses(self, id_: bytes, count: int) -> list[bytes]:
         """Of what `followers` has, the next in the chain and the `count` least ids of the rest."""
@@ -90,14 +94,20 @@ def ahead_ms(time: int, now_ms: int) -> int | None:
 
 
 class Timeline:
-    """Brings a batch of new entries into the order. One instance serves one batch."""
+    """Brings a batch of new entries into the order. One instance serves one batch.
 
-    def __init__(self, web: Web) -> None:
+    `most`: how many of those that were there before may be placed anew; more are `left`.
+    """
+
+    def __init__(self, web: Web, most: int | None = None) -> None:
         self._web = web
+        self._most = most
+        self.left: list[tuple[int, bytes]] = []
+        """what may have to move yet, and where it stands"""
         self._nodes: dict[bytes, Node] = {}
         self._followers: dict[bytes, list[bytes]] = {}
         """by entries of this batch"""
-        self._kept: dict[bytes, Sequence[bytes]] = {}
+        self._kept: dict[bytes, Sequence[tuple[int, bytes]]] = {}
         """by entries that are kept, as far as they were asked for"""
         self._changed: dict[bytes, Node] = {}
 
@@ -119,13 +129,8 @@ class Timeline:
             self._changed[node.id] = node
             for cause in node.causes:
                 self._followers.setdefault(cause, []).append(node.id)
-        queue: deque[bytes] = deque()
+        queue: list[bytes] = []
         for node in new:
-            # Entries that named this one before it came (a cause may arrive last).
-            kept = self._kept[node.id]
-            for follower in self._fetch(kept) if kept else ():
-                self._lower(node, follower.time)
-                queue.append(follower.id)
             for cause in node.causes:
                 earlier = self._nodes.get(cause)
                 if earlier is not None:
@@ -136,14 +141,23 @@ class Timeline:
         # Only wrong clocks are contradicted: right ones let what they see pull them.
         known = (self._nodes.get(id_) for id_ in (*causes, *ids))
         doubts = [node for node in known if node is not None and node.contradicted]
-        queue += self._bound([*(node.id for node in doubts), *(node.prev for node in doubts)])
+        # Those that others named before they came (a cause may arrive last).
+        named = [node.id for node in new if self._kept[node.id]]
+        queue += self._bound([*named, *(one.id for one in doubts), *(one.prev for one in doubts)])
         # Most are in their place at once, since what they follow is.
+        moved: list[tuple[int, bytes]] = []
         for node in new:
             self._place(node)
+            moved += self._behind(node.id, node.eff)
             if not ids.isdisjoint(node.causes):
                 queue.append(node.id)
             ids.discard(node.id)
-        self._settle(deque(dict.fromkeys(queue)))
+        self._settle([*moved, *((node.eff, node.id) for node in self._fetch(queue))])
+        return list(self._changed.values())
+
+    def settle(self, left: Sequence[bytes]) -> list[Node]:
+        """Go on with what an earlier batch has left. Answers the nodes whose `eff` is new."""
+        self._settle((node.eff, node.id) for node in self._fetch(left))
         return list(self._changed.values())
 
     def removed(self, causes: Iterable[bytes], followers: Iterable[bytes]) -> list[Node]:
@@ -157,7 +171,8 @@ class Timeline:
         before = [*(node.id for node in earlier), *(node.prev for node in earlier)]
         moved = self._bound(dict.fromkeys([*before, *begun]))
         later = self._fetch(list(followers))
-        self._settle(deque(dict.fromkeys([*moved, *(node.id for node in [*earlier, *later])])))
+        first = [*self._fetch(moved), *earlier, *later]
+        self._settle((node.eff, node.id) for node in first)
         return list(self._changed.values())
 
     def _bound(self, ids: Iterable[bytes]) -> list[bytes]:
@@ -233,20 +248,31 @@ class Timeline:
             node = before[0]
         return False
 
-    def _settle(self, queue: deque[bytes]) -> None:
-        """Recompute until nothing moves. Causes make no circle, so this ends."""
-        waiting = set(queue)
-        while queue:
-            id_ = queue.popleft()
-            waiting.discard(id_)
-            node = self._nodes[id_]
+    def _settle(self, first: Iterable[tuple[int, bytes]]) -> None:
+        """Recompute these, and what they move. Causes make no circle, so this ends.
+
+        By the places that they had: all that moves and that one follows stands before it there.
+        """
+        waiting = {id_: eff for eff, id_ in first}
+        heap = [(eff, id_) for id_, eff in waiting.items()]
+        heapify(heap)
+        while heap:
+            if self._most is not None:
+                if self._most <= 0:
+                    self.left = heap
+                    return
+                self._most -= 1
+            _, id_ = heappop(heap)
+            del waiting[id_]
+            node = self._fetch([id_])[0]
+            before = node.eff
             if not self._place(node):
                 continue
             self._changed[id_] = node
-            late = [follower for follower in self._following(id_) if follower not in waiting]
-            for follower in self._fetch(late) if late else ():
-                waiting.add(follower.id)
-                queue.append(follower.id)
+            for eff, follower in self._behind(id_, max(before + 1, node.eff)):
+                if follower not in waiting:
+                    waiting[follower] = eff
+                    heappush(heap, (eff, follower))
 
     def _place(self, node: Node) -> bool:
         """Compute eff; whether it moved."""
@@ -268,12 +294,22 @@ class Timeline:
         self._changed[node.id] = node
         return True
 
-    def _following(self, id_: bytes) -> Sequence[bytes]:
+    def _behind(self, id_: bytes, upto: int) -> list[tuple[int, bytes]]:
+        """What follows it and stands no later than `upto`: further on it has no say."""
         kept = self._kept.get(id_)
         if kept is None:
             kept = self._kept[id_] = self._web.followers([id_]).get(id_, ())
-        new = self._followers.get(id_, ())
-        return [*kept, *new] if kept else new
+        found: list[tuple[int, bytes]] = []
+        for eff, follower in kept:
+            node = self._nodes.get(follower)
+            place = eff if node is None else node.eff
+            if place <= upto:
+                found.append((place, follower))
+        for follower in self._followers.get(id_, ()):
+            place = self._nodes[follower].eff
+            if place <= upto:
+                found.append((place, follower))
+        return found
 
     def _fetch(self, ids: Sequence[bytes]) -> list[Node]:
         nodes = self._nodes

@@ -20,7 +20,7 @@ from p2pchat.core.identity import Certificate
 from p2pchat.node.fold import Fold
 from p2pchat.node.reading import Reading
 from p2pchat.node.talk import Talk
-from p2pchat.store import contacts, journal, rooms
+from p2pchat.store import contacts, journal, rooms, unsettled
 from p2pchat.store.database import Connection, Database
 
 __all__ = ["Commits", "Committed", "Read", "Run"]
@@ -78,6 +78,8 @@ class Committed:
     folds: Sequence[Fold]
     places: Mapping[bytes, int]
     """in the order, of what was written here just now"""
+    unsettled: bool
+    """whether more has to move in the order than could at once"""
 
 
 class _Batch:
@@ -121,12 +123,15 @@ class _Batch:
         read: Read = []
         folds: dict[bytes, tuple[Fold, Chains, list[Entry]]] = {}
         fresh = {entry.id for run in self.runs if run.fresh for entry in run.entries}
+        most = journal.ANEW_MAX
         for run in self.runs:
             room = run.chains.room
             if room not in folds:
                 folds[room] = self._talk.fold(tx, run.chains), run.chains, []
             fold, _, shown = folds[room]
-            fold.move(journal.insert(tx, run.entries, fresh=run.fresh))
+            moved = journal.insert(tx, run.entries, fresh=run.fresh, most=most)
+            most = max(0, most - len(moved))
+            fold.move(moved)
             fold.take(run.entries, run.lives, fresh=run.fresh)
             shown += run.entries
             for certificate in run.certificates:
@@ -141,7 +146,9 @@ class _Batch:
                 found = self._talk.readings(tx, chains, shown, fresh)
                 read += [(entry, found.get(entry.id)) for entry in shown]
         places = journal.places(tx, list(fresh))
-        return Committed(self.runs, read, [fold for fold, _, _ in folds.values()], places)
+        return Committed(
+            self.runs, read, [fold for fold, _, _ in folds.values()], places, unsettled.any_(tx)
+        )
 
 
 class Commits:

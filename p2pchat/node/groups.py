@@ -134,6 +134,7 @@ class Groups:
                 certificate = group.certificates[group.heads[chain].device]
                 cut = partial(self._cut, group, chain=chain, limit=limit, certificate=certificate)
                 group.shorten(chain, await self._database.write(cut))
+                self._rooms.settling.wake()
                 changed = True
             changed |= await self._put_back(group)
         return changed

@@ -40,6 +40,7 @@ from p2pchat.node.commits import Commits, Committed, Read, Run
 from p2pchat.node.fold import Fold
 from p2pchat.node.reading import Reading, clock_off_s, message, unnamed
 from p2pchat.node.recent import Recent
+from p2pchat.node.settling import Settling
 from p2pchat.node.talk import Talk
 from p2pchat.node.turn import Turn
 from p2pchat.node.words import Words
@@ -99,6 +100,7 @@ class Rooms:
         """After how many seconds what we write in a room disappears; 0: it stays."""
         self.talk = Talk(database, self.get, wall, publish)
         self.words = Words(database, self.talk)
+        self.settling = Settling(database, self.get, self.talk)
         self._commits = Commits(
             database, self.talk, self._is_heard, self._committed, self._load_room
         )
@@ -113,6 +115,7 @@ class Rooms:
         self._rooms, newest = await self._database.read(read)
         self._clock.witness(newest, self._wall())
         await self.talk.start()
+        self.settling.wake()
 
     def _load_room(self, tx: Connection, room: bytes) -> Chains:
         if rooms.kind(tx, room) == "group":
@@ -361,6 +364,8 @@ class Rooms:
     def _committed(self, committed: Committed) -> None:
         """What follows from entries being on disk."""
         self.words.note()
+        if committed.unsettled:
+            self.settling.wake()
         if any(fold.hurried for fold in committed.folds):
             self.talk.sooner()
         for run in committed.runs:

@@ -37,7 +37,7 @@ Its `memory` is a dict for what the writer's work remembers of entries that it h
 deletes entries clears it, and it is empty again once anything was undone.
 """
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 _JOINED_MAX = 256
 """Writes in one transaction: enough to share an fsync, few enough that none waits long."""
 _BUSY_S = 10.0

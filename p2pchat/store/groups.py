@@ -91,7 +91,7 @@ def forget(tx: Connection, room: bytes) -> None:
     tx.executemany("DELETE FROM causes WHERE follower = ?", ids)
     for table in (
         "entries", "chains", "forks", "withheld", "arrivals", "invite_rooms", "receipts", "epochs",
-        "members", "rooms",
+        "unsettled", "members", "rooms",
     ):  # fmt: skip
         tx.execute(f"DELETE FROM {table} WHERE room = ?", (room,))  # noqa: S608  (constants)
     tx.memory.clear()

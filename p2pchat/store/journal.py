@@ -8,9 +8,11 @@ from p2pchat.core.clock import stamp
 from p2pchat.core.entry import Entry, is_act, parse_header
 from p2pchat.core.timeline import Node, Timeline
 from p2pchat.errors import BadInput, Error
+from p2pchat.store import unsettled
 from p2pchat.store.database import Connection
 
 __all__ = [
+    "ANEW_MAX",
     "COLUMNS",
     "HeadRow",
     "Web",
@@ -36,12 +38,15 @@ __all__ = [
     "place",
     "places",
     "run",
+    "settle",
     "tail",
     "timeline_node",
 ]
 
 COLUMNS = "entries.id, entries.chain_id, entries.header, entries.body, entries.signature"
 """What `entries_of` makes entries of."""
+ANEW_MAX = 500
+"""Entries that were here before and get another place in one transaction: others wait for it."""
 _TOGETHER = 500
 """Ids in one statement."""
 _ROWS = 64
@@ -65,26 +70,41 @@ class HeadRow:
     forked: int
 
 
-def insert(tx: Connection, entries: Sequence[Entry], *, fresh: bool = False) -> list[bytes]:
+def insert(
+    tx: Connection, entries: Sequence[Entry], *, fresh: bool = False, most: int = ANEW_MAX
+) -> list[bytes]:
     """Add entries of one chain that continue what is there, in their place of the order.
 
     `fresh`: written just now, so that no entry can have named them. Answers the ids of others whose
-    place may have moved. Raises Error `internal` if they do not continue it: the caller's view of
-    the chain is stale.
+    place may have moved, about `most`; what more would have to is left to `settle`. Raises Error
+    `internal` if they do not continue it: the caller's view of the chain is stale.
     """
     # Before they are there: to move them in the index afterwards would cost as much again.
-    new = {entry.id: timeline_node(entry) for entry in entries}
-    placed = {
-        node.id: node
-        for node in Timeline(Web(tx, entries[0].header.room, new, named=not fresh)).insert(
-            new.values()
-        )
-    }
+    room, new = entries[0].header.room, {entry.id: timeline_node(entry) for entry in entries}
+    timeline = Timeline(Web(tx, room, new, named=not fresh), most)
+    placed = {node.id: node for node in timeline.insert(new.values())}
     append(tx, entries, placed)
     moved = [node for id_, node in placed.items() if id_ not in new]
     place(tx, moved)
+    unsettled.add(tx, room, timeline.left)
     _remember(tx, new)
     return [node.id for node in moved]
+
+
+def settle(tx: Connection, most: int = ANEW_MAX) -> tuple[bytes, list[bytes]] | None:
+    """Go on with what moves in some room; answers which, and the ids of what has moved.
+
+    None: the order is at rest everywhere.
+    """
+    found = unsettled.take(tx, most)
+    if found is None:
+        return None
+    room, ids = found
+    timeline = Timeline(Web(tx, room), most)
+    nodes = timeline.settle(ids)
+    place(tx, nodes)
+    unsettled.add(tx, room, timeline.left)
+    return room, [node.id for node in nodes]
 
 
 def moved() -> Error:
@@ -415,24 +435,24 @@ class Web:
             found[id_] = Node(id_, time, causes, high, eff, prev, room)
         return found
 
-    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
-        found: dict[bytes, list[bytes]] = {}
+    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[tuple[int, bytes]]]:
+        found: dict[bytes, list[tuple[int, bytes]]] = {}
         named = ids if self._named else [id_ for id_ in ids if id_ not in self._new]
-        for cause, follower in self._in(
-            "SELECT cause, follower FROM causes JOIN entries ON entries.id = follower"
+        for cause, eff, follower in self._in(
+            "SELECT cause, eff, follower FROM causes JOIN entries ON entries.id = follower"
             " WHERE cause IN ({}) AND +room = ?",
             named,
             self._room,
         ):
-            found.setdefault(cause, []).append(follower)
+            found.setdefault(cause, []).append((eff, follower))
         # Those that are new end their chains.
         old = [id_ for id_ in ids if id_ not in self._new]
-        for cause, follower in self._next(old):
-            found.setdefault(cause, []).append(follower)
+        for cause, eff, follower in self._next(old):
+            found.setdefault(cause, []).append((eff, follower))
         return found
 
     def witnesses(self, id_: bytes, count: int) -> list[bytes]:
-        following = [next_ for _, next_ in self._next([id_])]
+        following = [next_ for _, _, next_ in self._next([id_])]
         rows = self._tx.execute(
             # CROSS JOIN keeps it to the order of the first table, of which it reads no more.
             "SELECT follower FROM causes CROSS JOIN entries ON entries.id = follower"
@@ -442,10 +462,10 @@ class Web:
         others = [row[0] for row in rows if row[0] not in following]
         return [*following, *others[:count]]
 
-    def _next(self, ids: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """Of each of `ids` the next entry of its chain."""
+    def _next(self, ids: Sequence[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
+        """Of each of `ids` the next entry of its chain, and where that stands."""
         return self._in(
-            "SELECT entries.id, next.id FROM entries JOIN entries AS next"
+            "SELECT entries.id, next.eff, next.id FROM entries JOIN entries AS next"
             " ON next.chain = entries.chain AND next.seq = entries.seq + 1"
             " WHERE entries.id IN ({})",
             ids,

@@ -9,7 +9,7 @@ from p2pchat.core.entry import Entry
 from p2pchat.core.identity import Certificate
 from p2pchat.core.membership import Limit
 from p2pchat.core.timeline import Timeline
-from p2pchat.store import journal
+from p2pchat.store import journal, unsettled
 from p2pchat.store.database import Connection
 
 __all__ = ["acts", "chains", "drop", "excess", "keep", "standing", "tidy", "waiting", "withhold"]
@@ -63,12 +63,13 @@ def _take_out(
     causes = {cause for node in nodes for cause in node.causes} - ids
     room = gone[0].header.room
     found = journal.Web(tx, room).followers(sorted(ids))
-    followers = {follower for some in found.values() for follower in some} - ids
+    followers = {follower for some in found.values() for _, follower in some} - ids
     tx.executemany("DELETE FROM causes WHERE follower = ?", [(id_,) for id_ in ids])
     tx.execute("DELETE FROM entries WHERE chain = ? AND seq > ?", (number, beyond))
     tx.memory.clear()
-    timeline = Timeline(journal.Web(tx, room))
+    timeline = Timeline(journal.Web(tx, room), journal.ANEW_MAX)
     journal.place(tx, timeline.removed(sorted(causes), sorted(followers)))
+    unsettled.add(tx, room, timeline.left)
 
 
 def keep(tx: Connection, entry: Entry, certificate: Certificate) -> None:

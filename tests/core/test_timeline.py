@@ -20,23 +20,35 @@ class Memory:
             if (node := self.kept.get(id_)) is not None
         }
 
-    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
-        return {id_: [node.id for node in self.kept.values() if id_ in node.causes] for id_ in ids}
+    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[tuple[int, bytes]]]:
+        return {
+            id_: [(node.eff, node.id) for node in self.kept.values() if id_ in node.causes]
+            for id_ in ids
+        }
 
     def witnesses(self, id_: bytes, count: int) -> list[bytes]:
         found = [node for node in self.kept.values() if id_ in node.causes]
         others = sorted(node.id for node in found if node.prev != id_)
         return [*(node.id for node in found if node.prev == id_), *others[:count]]
 
-    def insert(self, batch: list[Node]) -> None:
+    def insert(self, batch: list[Node], most: int | None = None) -> list[bytes]:
+        """Answers what is left."""
         fresh = [Node(node.id, node.time, node.causes, prev=node.prev) for node in batch]
-        for node in Timeline(self).insert(fresh):
+        timeline = Timeline(self, most)
+        for node in timeline.insert(fresh):
             self.kept[node.id] = node
+        return [id_ for _, id_ in timeline.left]
+
+    def settle(self, left: list[bytes], most: int) -> list[bytes]:
+        timeline = Timeline(self, most)
+        for node in timeline.settle(left):
+            self.kept[node.id] = node
+        return [id_ for _, id_ in timeline.left]
 
     def remove(self, id_: bytes) -> None:
         """One that ends its chain."""
         gone = self.kept.pop(id_)
-        followers = self.followers([id_])[id_]
+        followers = [follower for _, follower in self.followers([id_])[id_]]
         for node in Timeline(self).removed(gone.causes, followers):
             self.kept[node.id] = node
 
@@ -128,19 +140,58 @@ def _upto(end: Node, nodes: list[Node]) -> list[Node]:
     return [*(_upto(before[0], nodes) if before else []), end]
 
 
-@settings(max_examples=200)
-@given(webs(), st.randoms(use_true_random=False), st.integers(1, 5))
-def test_order_depends_on_the_set_alone(nodes: list[Node], random: object, size: int) -> None:
-    # Chains come in any order, and each in its own.
+def _arriving(nodes: list[Node], random: object) -> list[Node]:
+    """Chains come in any order, and each in its own."""
     ends = [node.prev for node in nodes]
     chains = [_upto(node, nodes) for node in nodes if node.id not in ends]
     picks = [number for number, chain in enumerate(chains) for _ in chain]
     random.shuffle(picks)  # type: ignore[attr-defined]
-    shuffled = [chains[number].pop(0) for number in picks]
+    return [chains[number].pop(0) for number in picks]
+
+
+@settings(max_examples=200)
+@given(webs(), st.randoms(use_true_random=False), st.integers(1, 5))
+def test_order_depends_on_the_set_alone(nodes: list[Node], random: object, size: int) -> None:
+    shuffled = _arriving(nodes, random)
     memory = Memory()
     for start in range(0, len(shuffled), size):
         memory.insert(shuffled[start : start + size])
     assert {id_: node.eff for id_, node in memory.kept.items()} == by_definition(nodes)
+
+
+@settings(max_examples=200)
+@given(webs(), st.randoms(use_true_random=False), st.integers(1, 5), st.integers(0, 3))
+def test_whatever_is_left_at_first_the_order_comes_to_the_same(
+    nodes: list[Node], random: object, size: int, most: int
+) -> None:
+    memory, left = Memory(), list[bytes]()
+    shuffled = _arriving(nodes, random)
+    for start in range(0, len(shuffled), size):
+        left += memory.insert(shuffled[start : start + size], most)
+        if random.random() < 0.5:  # type: ignore[attr-defined]
+            left = memory.settle(left[:2], 1) + left[2:]
+    while left:
+        left = memory.settle(left[:2], 1) + left[2:]
+    assert {id_: node.eff for id_, node in memory.kept.items()} == by_definition(nodes)
+
+
+def test_what_hangs_on_an_entry_that_comes_late_moves_once() -> None:
+    late = Node(b"late", 1_000_000, ())
+    agree = [Node(b"agrees%d" % one, 1_000_001, (b"late",)) for one in range(3)]
+    first = Node(b"first", 0, (b"late",))
+    ladder, prev = list[Node](), b""
+    for number in range(300):
+        # Behind the first one and behind all before it: ways there are of any length.
+        id_ = bytes([number % 7, number // 256, number % 256])
+        causes = (prev, first.id) if prev else (first.id,)
+        ladder.append(Node(id_, 0, causes, prev=prev))
+        prev = id_
+    memory = Memory()
+    memory.insert([*agree, first, *ladder])
+    assert memory.insert([late], most=1 + len(agree) + 1 + len(ladder)) == []
+    assert [memory.kept[node.id].eff for node in (first, *ladder)] == [
+        1_000_001 + place for place in range(301)
+    ]
 
 
 @settings(max_examples=200)

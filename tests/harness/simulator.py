@@ -67,10 +67,10 @@ class Disk:
             kept.append(entry)
         fresh = [timeline_node(entry) for entry in entries]
         changed = Timeline(self).insert(fresh)
+        self._nodes.update((node.id, node) for node in changed)
         for node in fresh:
             for cause in node.causes:
                 self._followers.setdefault(cause, []).append(node.id)
-        self._nodes.update((node.id, node) for node in changed)
 
     def run(self, load: Load, size_bytes: int = RUN_BYTES) -> list[Entry]:
         """As `p2pchat.store.journal.run`."""
@@ -102,8 +102,12 @@ class Disk:
             if (node := self._nodes.get(id_)) is not None
         }
 
-    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
-        return {id_: list(self._followers[id_]) for id_ in ids if id_ in self._followers}
+    def followers(self, ids: Sequence[bytes]) -> dict[bytes, list[tuple[int, bytes]]]:
+        return {
+            id_: [(self._nodes[one].eff, one) for one in self._followers[id_]]
+            for id_ in ids
+            if id_ in self._followers
+        }
 
     def witnesses(self, id_: bytes, count: int) -> list[bytes]:
         found = self._followers.get(id_, [])

@@ -184,9 +184,9 @@ async def test_followers_are_who_comes_next_and_who_names_it(database: Database)
         web = journal.Web(tx, ROOM)
         # The cause of the last has not come yet, and is found all the same.
         found = web.followers([first.id, second.id, b"u" * 32])
-        assert {id_: sorted(ids) for id_, ids in found.items()} == {
-            first.id: sorted([second.id, reply.id]),
-            b"u" * 32: [early.id],
+        assert {id_: sorted(some) for id_, some in found.items()} == {
+            first.id: sorted([(0, second.id), (0, reply.id)]),
+            b"u" * 32: [(0, early.id)],
         }
         nodes = web.nodes([second.id, reply.id, b"u" * 32])
         assert {id_: node.causes for id_, node in nodes.items()} == {
@@ -239,6 +239,36 @@ def _empty(tx: Connection) -> None:
     for table in ("causes", "entries", "chains"):
         tx.execute(f"DELETE FROM {table}")
     tx.memory.clear()
+
+
+async def test_what_comes_late_moves_what_hangs_on_it_by_turns(database: Database) -> None:
+    alice, bob = Author(b"A"), Author(b"B")
+    late = alice.write(at_s=10)
+    many = [bob.write(after=(late.id,)), *(bob.write() for _ in range(1_200))]
+
+    def places(tx: Connection) -> list[int]:
+        found = journal.places(tx, [late.id, *(entry.id for entry in many)])
+        return [found[entry.id] for entry in (late, *many)]
+
+    async def turn() -> tuple[bytes, list[bytes]] | None:
+        return await database.write(journal.settle)
+
+    await database.write(lambda tx: add(tx, *many))
+    moved = await database.write(lambda tx: journal.insert(tx, [late]))
+    assert len(moved) < journal.ANEW_MAX
+    # Others come in between, and stand behind what they name.
+    reply = await database.write(lambda tx: add(tx, one := bob.write()) or one)
+    many.append(reply)
+    turns = 0
+    while found := await turn():
+        turns += 1
+        room, ids = found
+        assert room == ROOM
+        assert len(ids) <= journal.ANEW_MAX
+    assert turns > 1
+    expected = [late.header.time - (10_000 << 16) + number for number in range(len(many) + 1)]
+    assert await database.read(places) == expected
+    assert await turn() is None
 
 
 async def test_messages_between_are_the_newest_of_one_kind(database: Database) -> None:
