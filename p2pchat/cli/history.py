@@ -5,18 +5,22 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from p2pchat import events
 from p2pchat.api.attach import restore
 from p2pchat.api.routes.history import ExportRequest, ImportRequest
 from p2pchat.cli.archived import asked_passphrase, fresh_passphrase
 from p2pchat.cli.command import Common, command, usage
+from p2pchat.cli.intake import beginning, intake
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
 from p2pchat.cli.spout import spout
+from p2pchat.errors import Error
 
 __all__ = ["export_", "import_"]
 
+_ARCHIVE = b"p2pchat archive "
 _STDIN = frozenset({"-", "/dev/stdin"})
 _STDOUT = frozenset({"-", "/dev/stdout"})
 
@@ -83,40 +87,50 @@ async def export_(
 @click.argument("given", metavar="FILE")
 @_passphrase_file
 async def import_(out: Output, common: Common, given: str, secret: Path | None) -> None:
-    """Take in history that `export` wrote; what is known stays as it is.
+    """Take in history that `export` wrote (`-`: from stdin); what is known stays as it is.
 
     An archive makes the profile where there is none (--home DIR), and otherwise adds what this
     identity has written and received. Its passphrase is asked for, or comes from
     P2PCHAT_ARCHIVE_PASSPHRASE or --archive-passphrase-file, as for export.
     """
     if given in _STDIN:
-        # It is read more than once, by a node that may be another process.
-        raise usage(
-            "what is imported has to be a file", "save it first; ./- is a file of that name"
-        )
+        begun = beginning(len(_ARCHIVE))
+        async with intake(begun) as path:
+            try:
+                await _take(out, common, secret, path, "-", archive=begun.startswith(_ARCHIVE))
+            except Error as error:
+                # The pipe's name says nothing to anybody.
+                message = error.message.replace(str(path), "stdin")
+                raise type(error)(error.code, message, error.hint) from error
+        return
     path = Path(given).expanduser().absolute()
-    passphrase = asked_passphrase(common, secret) if _is_archive(path) else None
-    if _is_archive(path) and not any(
-        (common.folder / name).exists() for name in ("key", "journal.db")
-    ):
+    await _take(out, common, secret, path, str(path), archive=_is_archive(path))
+
+
+async def _take(
+    out: Output, common: Common, secret: Path | None, path: Path, shown: str, *, archive: bool
+) -> None:
+    passphrase = asked_passphrase(common, secret) if archive else None
+    if archive and not any((common.folder / name).exists() for name in ("key", "journal.db")):
         await asyncio.to_thread(restore, common.folder, path, passphrase)
         async with common.attach(online=False) as node:
             async for event in node.client.ask("status"):
                 if isinstance(event, events.Status):
                     entries = event.entries
-                    out.row(events.Imported(path=str(path), added=entries, known=0, restored=True))
+                    out.row(events.Imported(path=shown, added=entries, known=0, restored=True))
         out.note("the profile is under no passphrase; set one with p2pchat passphrase")
         return
     async with common.attach(online=False) as node:
         greet(out, node)
         request = ImportRequest(path=str(path), passphrase=passphrase)
         async for event in node.client.ask("imports", request):
-            out.row(event)
+            if isinstance(event, events.Imported):
+                out.row(msgspec.structs.replace(event, path=shown))
 
 
 def _is_archive(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(16) == b"p2pchat archive "
+            return file.read(len(_ARCHIVE)) == _ARCHIVE
     except OSError:
         return False

@@ -19,7 +19,9 @@ import codecs
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,9 +43,10 @@ from p2pchat.text import printable
 
 __all__ = [
     "Merge",
-    "is_archive",
+    "Source",
     "merge_archive",
     "merge_lines",
+    "reading",
     "restore",
     "write_archive",
     "write_lines",
@@ -176,17 +179,35 @@ def _copy(source: BinaryIO, target: BinaryIO) -> None:
 # -- in -----------------------------------------------------------------------------------------
 
 
-def is_archive(path: Path) -> bool:
-    """Whether it begins as an archive does. Raises errors.BadInput `file-missing`."""
-    with _reading(path) as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file, or a named pipe: it is read once, from its beginning."""
+
+    path: Path
+    file: BufferedReader
+
+    def is_archive(self) -> bool:
+        """Whether it begins as an archive does. Blocks. Raises errors.BadInput `file-missing`."""
+        with _faults(self.path):
+            return self.file.peek(len(_MAGIC))[: len(_MAGIC)] == _MAGIC
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[BinaryIO]:
+def reading(path: Path) -> Iterator[Source]:
+    """Raises errors.BadInput `file-missing`."""
+    with _faults(path):
+        # Of a pipe whose writer has gone already, what it has left can be read.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.set_blocking(descriptor, True)
+        file = open(descriptor, "rb")  # noqa: PTH123, SIM115  (a descriptor)
+    with file:
+        yield Source(path, file)
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            yield file
+        yield
     except OSError as error:
         raise BadInput(
             "file-missing", f"{path} cannot be read: {error.strerror}", "check the path"
@@ -256,7 +277,7 @@ class Merge:
 
 
 async def merge_lines(
-    path: Path, database: Database, held: Rooms, identity: Identity, now: float
+    source: Source, database: Database, held: Rooms, identity: Identity, now: float
 ) -> Merge:
     """Take the entries of a file of JSON Lines into rooms that we are a member of.
 
@@ -265,7 +286,7 @@ async def merge_lines(
     """
     merge = Merge(held)
     try:
-        await _merge_lines(merge, path, database, held, identity, now)
+        await _merge_lines(merge, source, database, held, identity, now)
         await merge.finish()
     except (BadInput, Refused) as error:
         if error.code == "file-missing":
@@ -280,11 +301,11 @@ async def merge_lines(
 
 
 async def _merge_lines(
-    merge: Merge, path: Path, database: Database, held: Rooms, identity: Identity, now: float
+    merge: Merge, source: Source, database: Database, held: Rooms, identity: Identity, now: float
 ) -> None:
     pending: dict[bytes, list[tuple[bytes, bytes | None]]] = {}
     current = b""
-    async for number, line in _lines(path):
+    async for number, line in _lines(source):
         try:
             fields = msgspec.json.decode(line, type=dict[str, Any])
             if fields.get("event") == "export":
@@ -319,10 +340,10 @@ async def _merge_lines(
         raise _malformed("the file ends too early")
 
 
-async def _lines(path: Path) -> AsyncIterator[tuple[int, bytes]]:
-    with _reading(path) as file:
+async def _lines(source: Source) -> AsyncIterator[tuple[int, bytes]]:
+    with _faults(source.path):
         number = 0
-        while page := await asyncio.to_thread(_page, file):
+        while page := await asyncio.to_thread(_page, source.file):
             for line in page:
                 number += 1
                 if number == 1:
@@ -370,7 +391,7 @@ def _id(text: str) -> bytes:
 
 
 async def merge_archive(
-    path: Path,
+    given: Source,
     passphrase: Passphrase,
     profile: Profile,
     database: Database,
@@ -385,7 +406,7 @@ async def merge_archive(
     copy = profile.home / "import.new"
     merge = Merge(held)
     try:
-        key = await asyncio.to_thread(_unpack, path, passphrase, copy)
+        key = await asyncio.to_thread(_unpack, given, passphrase, copy)
         source = await Database.open(copy, key)
         try:
             stored = await source.read(partial(meta.get, name="identity"))
@@ -464,7 +485,8 @@ def restore(profile: Profile, path: Path, passphrase: Passphrase) -> None:
     random = os.urandom
     copy = profile.home / "import.new"
     try:
-        key = _unpack(path, passphrase, copy)
+        with reading(path) as source:
+            key = _unpack(source, passphrase, copy)
         with snapshot.reading(copy, key) as connection:
             if meta.get(connection, "identity") is None:
                 raise _malformed("the archive has no identity")
@@ -481,9 +503,10 @@ def restore(profile: Profile, path: Path, passphrase: Passphrase) -> None:
         _forget(copy)
 
 
-def _unpack(path: Path, passphrase: Passphrase, copy: Path) -> bytes:
+def _unpack(source: Source, passphrase: Passphrase, copy: Path) -> bytes:
     """Write the archive's database to `copy`; its key."""
-    with _reading(path) as file:
+    path, file = source.path, source.file
+    with _faults(path):
         if file.read(len(_MAGIC)) != _MAGIC:
             raise _malformed(f"{path} is no archive of p2pchat")
         try:

@@ -42,14 +42,21 @@ async def export_lines(
 async def import_(parts: Parts, path: Path, passphrase: Passphrase) -> events.Imported:
     """Take in what is not here, as `Node.import_` has it."""
     database, held, me = parts.database, parts.rooms, parts.owner.identity
-    if await asyncio.to_thread(archive.is_archive, path):
-        merge = await archive.merge_archive(path, passphrase, parts.profile, database, held, me)
-        before = {contact.person for contact in parts.people.contacts}
-        await parts.people.load()
-        for contact in parts.people.contacts:
-            fresh = contact.person not in before and not parts.people.blocked(contact.person)
-            if fresh and parts.online is not None:
-                parts.online.peers.contact(contact.person, contact.secret)
-    else:
-        merge = await archive.merge_lines(path, database, held, me, time.time())
+    with archive.reading(path) as source:
+        if await asyncio.to_thread(source.is_archive):
+            profile = parts.profile
+            merge = await archive.merge_archive(source, passphrase, profile, database, held, me)
+            await _meet(parts)
+        else:
+            merge = await archive.merge_lines(source, database, held, me, time.time())
     return events.Imported(path=str(path), added=merge.added, known=merge.known)
+
+
+async def _meet(parts: Parts) -> None:
+    """Whom an archive has brought."""
+    before = {contact.person for contact in parts.people.contacts}
+    await parts.people.load()
+    for contact in parts.people.contacts:
+        fresh = contact.person not in before and not parts.people.blocked(contact.person)
+        if fresh and parts.online is not None:
+            parts.online.peers.contact(contact.person, contact.secret)
