@@ -200,18 +200,18 @@ class Output:
                 return f"* {'you have' if event.me else printable(event.name) + ' has'} read this"
             case events.Delivered():
                 return f"* delivered to {_person(event)}"
-            case events.Sync(behind=behind, ahead=ahead):
-                level = "in sync" if event.state == "in-sync" else event.state
+            case events.Sync():
                 where = f" in {printable(event.room_name)}" if event.room_name else ""
-                return f"* with {_person(event)}{where}: {level}, {behind} behind, {ahead} ahead"
+                return f"* with {_person(event)}{where}: {_level(event)}"
             case events.Identity():
                 return f"{printable(event.name)}\n{event.peer}\n{event.home}"
             case events.Status():
                 running = f"running (process {event.pid})" if event.running else "not running"
                 return (
                     f"{printable(event.name)} [{event.peer[:8]}], {running}\n"
-                    f"{event.contacts} contacts, {event.connected} connected; {event.rooms} rooms, "
-                    f"{event.entries} entries; {event.invites} invites waiting{_ways(event)}"
+                    f"{_many(event.contacts, 'contact')}, {event.connected} connected; "
+                    f"{_many(event.rooms, 'room')}, {_many(event.entries, 'entry', 'entries')}; "
+                    f"{_many(event.invites, 'invite')} waiting{_ways(event)}"
                 )
             case events.Waiting():
                 told = f": {printable(event.text)}" if event.text else ""
@@ -326,6 +326,22 @@ def _person(event: events.Delivered | events.Sync) -> str:
     return (f"{printable(event.name)} " if event.name else "") + f"[{event.peer[:8]}]"
 
 
+def _level(event: events.Sync) -> str:
+    """Who lacks how much, where anybody does and that is known."""
+    if event.state == "comparing":
+        return event.state
+    lacking = [
+        f"{who} {_many(count, 'entry', 'entries')}"
+        for who, count in (("you lack", event.behind), ("they lack", event.ahead))
+        if count
+    ]
+    return ", ".join(lacking) or "in sync"
+
+
+def _many(count: int, one: str, more: str = "") -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def _tell(text: str) -> None:
     """On stderr, if it can be."""
     with suppress(OSError):
@@ -334,7 +350,7 @@ def _tell(text: str) -> None:
 
 def _ways(event: events.Status) -> str:
     """By what friends can be found, where a node runs."""
-    joins = f", {event.joins} joins waiting" if event.joins else ""
+    joins = f", {_many(event.joins, 'join')} waiting" if event.joins else ""
     if not event.running:
         return joins
     ways = ["on the network"] if event.lan else []
@@ -342,7 +358,7 @@ def _ways(event: events.Status) -> str:
         ways.append(f"in the DHT ({event.dht} nodes)")
     if event.mailbox is not None:
         ways.append(f"at the mailbox ({event.mailbox})")
-    return f"{joins}\nfound {', '.join(ways) or 'by paste alone'}"
+    return f"{joins}\nfriends find you {', '.join(ways) or 'by paste alone'}"
 
 
 _CHANGES = {

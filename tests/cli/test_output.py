@@ -157,10 +157,33 @@ def test_who_differs_is_named_with_the_room(capsys: pytest.CaptureFixture[str]) 
     out.event(state)
     out.event(msgspec.structs.replace(state, name="Bob"))
     out.event(msgspec.structs.replace(state, name="Bob", room_name="crew"))
+    out.event(msgspec.structs.replace(state, name="Bob", behind=1))
+    out.event(msgspec.structs.replace(state, name="Bob", ahead=0, state="comparing"))
+    out.event(msgspec.structs.replace(state, name="Bob", ahead=0, state="in-sync"))
     out.event(events.Delivered(room="r" * 52, id="i" * 52, peer="p" * 52, name="Bob"))
     assert capsys.readouterr().out.splitlines() == [
-        "* with [pppppppp]: pulling, 0 behind, 3 ahead",
-        "* with Bob [pppppppp]: pulling, 0 behind, 3 ahead",
-        "* with Bob [pppppppp] in crew: pulling, 0 behind, 3 ahead",
+        "* with [pppppppp]: they lack 3 entries",
+        "* with Bob [pppppppp]: they lack 3 entries",
+        "* with Bob [pppppppp] in crew: they lack 3 entries",
+        "* with Bob [pppppppp]: you lack 1 entry, they lack 3 entries",
+        "* with Bob [pppppppp]: comparing",
+        "* with Bob [pppppppp]: in sync",
         "* delivered to Bob [pppppppp]",
+    ]
+
+
+def test_a_node_is_told_of_in_words_that_count_right(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(json=False)
+    status = events.Status(
+        peer="p" * 52, name="Ann", home="/home", running=True, pid=7, contacts=1, rooms=2, entries=1
+    )
+    out.event(msgspec.structs.replace(status, lan=True, dht=12, joins=1))
+    out.event(status)
+    assert capsys.readouterr().out.splitlines() == [
+        "Ann [pppppppp], running (process 7)",
+        "1 contact, 0 connected; 2 rooms, 1 entry; 0 invites waiting, 1 join waiting",
+        "friends find you on the network, in the DHT (12 nodes)",
+        "Ann [pppppppp], running (process 7)",
+        "1 contact, 0 connected; 2 rooms, 1 entry; 0 invites waiting",
+        "friends find you by paste alone",
     ]
