@@ -515,26 +515,26 @@ class Chains:
 def _places(branch: Branch) -> dict[int, bytes] | None:
     """Place -> id, for all that a branch names, its predecessor too; None if it does not hold."""
     found: dict[int, bytes] = {}
-    first: Header | None = None
+    before: Header | None = None
+    id_ = b""
     for raw in branch.headers:
-        header, id_ = parse_header(raw), entry_id(raw)
+        header = parse_header(raw)
         if header is None:
             return None
-        if first is None:
-            first = header
+        if before is None:
             found[header.seq - 1] = header.prev
         elif (
             (header.room, header.device, header.incarnation)
-            != (first.room, first.device, first.incarnation)
-            or header.seq - 1 not in found
-            or found[header.seq - 1] != header.prev
+            != (before.room, before.device, before.incarnation)
+            # One by one to what is signed: a header beside that way its author need not have made.
+            or header.seq != before.seq + 1
+            or header.prev != id_
         ):
             return None
-        found[header.seq] = id_
-    if first is None:
+        id_ = found[header.seq] = entry_id(raw)
+        before = header
+    if before is None:
         return None
-    last = parse_header(branch.headers[-1])
-    assert last is not None
-    chain = chain_id(first.room, first.device, first.incarnation)
-    signed = Entry(found[last.seq], chain, last, branch.headers[-1], None, branch.signature)
+    chain = chain_id(before.room, before.device, before.incarnation)
+    signed = Entry(id_, chain, before, branch.headers[-1], None, branch.signature)
     return found if signature_holds(signed) else None

@@ -137,6 +137,24 @@ def test_what_proves_nothing_convinces_nobody(talk: tuple[Journal, Journal, list
     assert not bob.chains.forks
 
 
+def test_a_header_beside_what_is_signed_proves_nothing(
+    talk: tuple[Journal, Journal, list[Entry]],
+) -> None:
+    _, bob, entries = talk
+    assert isinstance(bob.take(entries), Accepted)
+    *_, before, last = entries
+    assert before.signature is not None
+    assert last.signature is not None
+    # Its author never signed it: anybody can make one that follows an entry of somebody else's.
+    forged = msgspec.msgpack.encode(msgspec.structs.replace(last.header, time=last.header.time + 1))
+    real = Branch((last.raw,), last.signature)
+    for way in ((before.raw, forged, before.raw), (before.raw, forged, last.raw)):
+        signature = before.signature if way[-1] == before.raw else last.signature
+        assert bob.chains.prove(ForkProof(Branch(way, signature), real)) is None
+        assert bob.chains.prove(ForkProof(real, Branch(way, signature))) is None
+    assert not bob.chains.forks
+
+
 def test_a_chain_that_grows_out_of_a_twin_is_a_fork(
     talk: tuple[Journal, Journal, list[Entry]],
 ) -> None:
