@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from p2pchat.core.identity import Certificate, Identity, direct_room, id_text, m
 from p2pchat.core.safety import safety_number
 from p2pchat.core.sealing import epoch_id
 from p2pchat.core.wire import Fork as ForkFrame
-from p2pchat.core.wire import Run, decode, encode
+from p2pchat.core.wire import Frame, Run, decode, encode
 from signaling.invite import Invite
 from tests.core.test_timeline import Memory, Node
 
@@ -139,7 +140,7 @@ def test_the_order_of_entries(vectors: Vectors) -> None:
         header = parse_header(_hex(entry["header"]))
         assert header is not None
         causes = (header.prev, *header.after) if header.seq else header.after
-        memory.insert([Node(_hex(entry["id"]), header.time, causes)])
+        memory.insert([Node(_hex(entry["id"]), header.time, causes, prev=header.prev)])
         chain = chain_id(header.room, header.device, header.incarnation)
         places.append((_hex(entry["id"]), chain, header.seq))
     placed = sorted(places, key=lambda place: (memory.kept[place[0]].eff, place[1], place[2]))
@@ -153,11 +154,14 @@ def test_the_order_of_entries(vectors: Vectors) -> None:
 def test_frames_are_these_bytes(vectors: Vectors) -> None:
     tag = mac(_hex(vectors["room"]), b"p2pchat/1/room", _hex(vectors["transcript"]))[:16]
     assert tag == _hex(vectors["tag"])
+    shown = set()
     for data in vectors["frames"].values():
         frame = decode(_hex(data))
         assert frame is not None
+        shown.add(type(frame))
         assert encode(frame) == _hex(data)
         assert getattr(frame, "tag", tag) == tag
+    assert shown == set(typing.get_args(Frame)), "one of each type"
 
 
 def test_a_fork_is_proven(vectors: Vectors) -> None:

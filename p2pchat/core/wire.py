@@ -364,7 +364,11 @@ def _sound(frame: Frame) -> bool:
         case Level(tag, digest):
             return len(tag) == 16 and len(digest) == 32
         case Contested(tag, acts):
-            return len(tag) == 16 and len(acts) <= CONTESTED_MAX
+            return (
+                len(tag) == 16
+                and len(acts) <= CONTESTED_MAX
+                and all(len(act.signature) == 64 for act in acts)
+            )
         case Decline(tag, chain):
             return len(tag) == len(chain) == 16
         case Welcome(room, name, founder, nonce):

@@ -101,6 +101,23 @@ def test_arbitrary_bytes_are_a_frame_or_the_peers_fault(data: bytes) -> None:
 def test_types_of_the_future_are_skipped() -> None:
     assert decode(msgspec.msgpack.encode([99, "anything", 5])) is None
     assert decode(msgspec.msgpack.encode([46, bytes(16)])) is None
+    assert decode(msgspec.msgpack.encode([65_535])) is None
+
+
+@pytest.mark.parametrize("type_", [0, 15, 65_536, -1, True, 99.0, "99", None])
+def test_what_no_frame_begins_with_is_the_peers_fault(type_: object) -> None:
+    with pytest.raises(BadFrame):
+        decode(msgspec.msgpack.encode([type_, "anything"]))
+
+
+def test_a_frame_may_grow_but_not_what_stands_in_it() -> None:
+    told = [17, bytes(16), [[bytes(16), 5, bytes(32)]], False]
+    frame = decode(msgspec.msgpack.encode(told))
+    assert frame is not None
+    assert decode(msgspec.msgpack.encode([*told, "more", [None]])) == frame
+    told[2][0].append("more")  # type: ignore[index]
+    with pytest.raises(BadFrame):
+        decode(msgspec.msgpack.encode(told))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +132,7 @@ def test_types_of_the_future_are_skipped() -> None:
         [19, bytes(16), [b"a"], [b"a"], bytes(63), False],
         [19, bytes(16), [[1, 3, [], None]], [b"a"], bytes(64), False],
         [19, bytes(16), [b"a", [1, 3, []]], [b"a", b"b"], bytes(64), False],
+        [23, bytes(16), [[[*[bytes(32)] * 5, "Ann"], b"header", b"body", bytes(63)]]],
         [28, bytes(16), []],
         [28, bytes(16), [bytes(32)] * 65],
         [28, bytes(16), [bytes(31)]],

@@ -24,6 +24,9 @@ from p2pchat.core.wire import (
     Bodies,
     Body,
     Bye,
+    Contested,
+    Decline,
+    Denied,
     Fork,
     Have,
     Heads,
@@ -32,16 +35,19 @@ from p2pchat.core.wire import (
     Lacking,
     Level,
     Near,
+    Pending,
     Presence,
     Row,
     Run,
     Seen,
     SeenRow,
     Signal,
+    SignedAct,
     Summary,
     Swarm,
     Typing,
     Want,
+    Welcome,
     encode,
 )
 from signaling.invite import Invite
@@ -96,6 +102,7 @@ def make() -> dict[str, Any]:
     frames = {
         "summary": Summary(tag, journal.chains.digest(), journal.chains.total),
         "heads": Heads(tag, (row,), reply=True),
+        "heads, tell me all": Heads(tag, (), reply=True),
         "want": Want(tag, journal.own, 1, 3),
         "run": Run(tag, (last.raw,), (last.body,), last.signature, pushed=True),
         "run in brief": Run(
@@ -105,10 +112,18 @@ def make() -> dict[str, Any]:
             last.signature,
             pushed=False,
         ),
+        "run without a body": Run(tag, (last.raw,), (None,), last.signature, pushed=False),
         "have": Have(tag, (row,)),
         "fork": Fork(tag, proof),
         "lacking": Lacking(tag, (last.id,)),
         "bodies": Bodies(tag, (Body(last.id, last.body or b""),)),
+        "contested": Contested(
+            tag, (SignedAct(ann.certificate, last.raw, last.body or b"", last.signature),)
+        ),
+        "decline": Decline(tag, journal.own),
+        "welcome": Welcome(bytes(32), "crew", ann.person, bytes(range(32))),
+        "pending": Pending(bytes(32), "crew", bytes(range(32))),
+        "denied": Denied(bytes(32)),
         "level": Level(tag, journal.chains.digest()),
         "signal": Signal(tag, "offer", bytes(20), "v=0\r\n"),
         "swarm": Swarm(tag, 6881, complete=True, reply=False),
@@ -141,7 +156,7 @@ def make() -> dict[str, Any]:
     memory = Memory()
     for one in everything:
         causes = (one.header.prev, *one.header.after) if one.header.seq else one.header.after
-        memory.insert([Node(one.id, one.header.time, causes)])
+        memory.insert([Node(one.id, one.header.time, causes, prev=one.header.prev)])
     placed = sorted(everything, key=lambda e: (memory.kept[e.id].eff, e.chain, e.header.seq))
     return {
         "identities": {"ann": _identity(ann), "bob": _identity(bob)},
