@@ -13,7 +13,7 @@ from nacl.signing import VerifyKey
 
 from p2pchat.core import proof
 from p2pchat.core.brief import Brief
-from p2pchat.core.chain import Accepted, Chains, Fork, Head, Verdict
+from p2pchat.core.chain import Accepted, Chains, Fork, ForkProof, Head, Verdict
 from p2pchat.core.entry import (
     VOUCH,
     Entry,
@@ -34,6 +34,7 @@ from p2pchat.core.wire import Fork as ForkFrame
 from p2pchat.core.wire import Frame, Run, decode, encode
 from signaling.invite import Invite
 from tests.core.test_timeline import Memory, Node
+from tests.vectors import rules as rules_made
 
 Vectors = dict[str, Any]
 
@@ -301,3 +302,80 @@ def _compare(group: Group, told: Vectors) -> None:
     }
     assert members == told["members"]
     assert {key: group.membership.setting(key) for key in told["settings"]} == told["settings"]
+
+
+@pytest.fixture(scope="module")
+def rules() -> Vectors:
+    found: Vectors = json.loads((Path(__file__).parent / "vectors" / "rules.json").read_text())
+    return found
+
+
+def _bob_has(rules: Vectors, count: int) -> Chains:
+    """What he knows of the room who took that many of Ann's entries."""
+    chains = Chains(_hex(rules["room"]), frozenset(map(_hex, rules["persons"])))
+    for entry in rules["chain"][:count]:
+        assert isinstance(_take(chains, [entry]), Accepted)
+    return chains
+
+
+def test_the_rules_are_as_they_are_written() -> None:
+    written = (Path(__file__).parent / "vectors" / "rules.json").read_text()
+    assert json.dumps(rules_made.make(), indent=1) + "\n" == written
+
+
+def test_headers_at_the_edges_of_the_rules(rules: Vectors) -> None:
+    found = {one["name"]: parse_header(_hex(one["header"])) is not None for one in rules["headers"]}
+    assert found == {one["name"]: one["holds"] for one in rules["headers"]}
+
+
+def test_runs_are_taken_or_refused_as_told(rules: Vectors) -> None:
+    found = {}
+    for case in rules["runs"]:
+        run = decode(_hex(case["run"]))
+        assert isinstance(run, Run)
+        taken = _bob_has(rules, case["have"]).accept(run.headers, run.bodies, run.signature)
+        if isinstance(taken, Verdict):
+            found[case["name"]] = taken.value
+        else:
+            is_fork = isinstance(taken, Fork)
+            found[case["name"]] = "fork" if is_fork else f"takes {len(taken.entries)}"
+    assert found == {case["name"]: case["verdict"] for case in rules["runs"]}
+
+
+def test_proofs_of_forks_prove_what_is_told(rules: Vectors) -> None:
+    found = {}
+    for case in rules["proofs"]:
+        proof = msgspec.msgpack.decode(_hex(case["proof"]), type=ForkProof)
+        found[case["name"]] = _bob_has(rules, 4).prove(proof) is not None
+    assert found == {case["name"]: case["proves"] for case in rules["proofs"]}
+
+
+def test_digests_name_the_forked_until_their_author_is_barred(rules: Vectors) -> None:
+    # Without our code: docs/protocol.md, 7.
+    for case in rules["digests"]:
+        barred = len(case["forked"]) > 16
+        heads = [
+            _hex(chain) + seq.to_bytes(8, "big") + _hex(id_)
+            for chain, seq, id_ in case["heads"]
+            if not (barred and chain == case["chain"])
+        ]
+        named = [b"barred" + _hex(case["author"])] if barred else []
+        if not barred:
+            named = [b"fork" + _hex(chain) for chain in sorted(case["forked"])]
+        digest = hashlib.sha256(b"".join([*sorted(heads), *named])).hexdigest()
+        assert digest == case["digest"]
+
+
+def test_wrong_clocks_are_put_in_order_as_told(rules: Vectors) -> None:
+    for case in rules["orders"]:
+        memory = Memory()
+        for row in sorted(case["entries"], key=lambda row: row["seq"]):
+            id_, prev = _hex(row["id"]), _hex(row["prev"])
+            after = tuple(map(_hex, row["after"]))
+            node = Node(id_, row["time"], (prev, *after) if prev else after, prev=prev)
+            memory.insert([node])
+        places = [
+            (memory.kept[_hex(row["id"])].eff, row["chain"], row["seq"]) for row in case["entries"]
+        ]
+        told = [(row["eff"], row["chain"], row["seq"]) for row in case["entries"]]
+        assert places == told == sorted(told), case["name"]
