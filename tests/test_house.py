@@ -36,6 +36,7 @@ UNMIRRORED = {
 # Folders and files of tests that mirror no module, each with its reason.
 UNMIRRORING = {
     "tests/bench": "measures, against the raw libraries",
+    "tests/core/test_belonging_by_definition.py": "membership and judgement against the document",
     "tests/core/test_convergence.py": "the machines of many members together",
     "tests/attacks": "tries what the adversaries of docs/security.md would",
     "tests/fuzz": "one list of all parsers that outsiders reach, for hypothesis and atheris",

@@ -338,7 +338,8 @@ class Judgement:
             if not views.has_seen(other, number):
                 found |= 1 << other
         if found:
-            for other in bits(self._by[placed.author] & ~(views.pasts[number] | 1 << number)):
+            # Those in its past too: what it did before them they had seen, named or not.
+            for other in bits(self._by[placed.author] & ~(1 << number)):
                 if not views.pasts[other] >> number & 1:
                     found &= ~views.pasts[other]
         return found

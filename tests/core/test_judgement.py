@@ -272,3 +272,13 @@ def test_a_fork_that_names_what_has_seen_its_chain_upsets_nobody_else() -> None:
     for seq in range(5):
         twin = placed(BOB, 0, seq, Setting((row(later[0]),), "topic", "x"))
         assert members(CREATE, bob, topic, *later, twin) == {ANN, BOB, CAROL, DAVE}
+
+
+def test_who_removes_itself_undoes_nothing_that_its_own_log_went_on_from() -> None:
+    bob = placed(ANN, 0, 1, Admit((row(CREATE),), certificate(BOB), MEMBER))
+    carol = placed(ANN, 0, 2, Admit((row(bob),), certificate(CAROL), MEMBER))
+    later = placed(ANN, 0, 3, Setting((), "topic", "boats"))
+    left = Remove((row(CREATE), row(bob), row(later)), ANN, ())
+    membership = Membership(ROOM)
+    membership.add([CREATE, bob, carol, later, placed(ANN, 1, 0, left)])
+    assert set(membership.members) == {BOB, CAROL}, "what came after Carol was let in says so"
