@@ -9,7 +9,7 @@ Sets of acts are bit masks over the numbers that `views` gives them.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from p2pchat.core.acts import (
@@ -116,7 +116,11 @@ class Judgement:
 
     def written_by(self, person: bytes) -> list[bytes]:
         """Ids of the acts of one author, each after what it has seen."""
-        return [self.views.acts[at].id for at in bits(self._by.get(person, 0))][::-1]
+        return [self.views.acts[at].id for at in self.by(person)][::-1]
+
+    def by(self, person: bytes) -> Iterator[int]:
+        """The acts of one author, the highest number first."""
+        return bits(self._by.get(person, 0))
 
     def was_let_in(self, person: bytes) -> int:
         """How many acts have let somebody in, undone since or not."""

@@ -208,6 +208,22 @@ class Membership:
         """Ids of the acts that `person` wrote, whether or not they count."""
         return self._judge().written_by(person)
 
+    def leading_to(self, persons: Iterable[bytes], peer: bytes) -> list[bytes]:
+        """Ids of the acts by which `persons` are members, but for those that `peer` has seen.
+
+        Each comes after what it rests on.
+        """
+        judged = self._judge()
+        views, found = judged.views, 0
+        for person in persons:
+            standing = self.members.get(person)
+            if standing is not None:
+                at = views.numbers[standing.admission]
+                found |= views.pasts[at] | 1 << at
+        for at in judged.by(peer):
+            found &= ~(views.views[at] | 1 << at)
+        return [views.acts[at].id for at in bits(found)][::-1]
+
     def removals(self, person: bytes) -> list[bytes]:
         """Ids of the acts that remove `person`, whether or not they count."""
         judged = self._judge()

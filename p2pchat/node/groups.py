@@ -290,6 +290,15 @@ class Groups:
         """The acts that remove `person`: what somebody removed is shown."""
         return await self._in_chains(group, group.membership.removals(person))
 
+    async def leading_to(
+        self, group: Group, persons: Sequence[bytes], peer: bytes
+    ) -> list[SignedAct]:
+        """The acts by which `persons` are members, as far as `peer` is not known to have them."""
+        ids = group.membership.leading_to(persons, peer)
+        acts = await self._in_chains(group, ids) + await self.withheld_acts(group)
+        found = {entry_id(one.header): one for one in acts}
+        return [found[id_] for id_ in ids if id_ in found]
+
     async def _in_chains(self, group: Group, ids: Sequence[bytes]) -> list[SignedAct]:
         """Acts that stand in chains here; others are passed over."""
         found = await self._database.read(lambda tx: withheld.standing(tx, ids))

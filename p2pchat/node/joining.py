@@ -267,6 +267,8 @@ class Joining:
         if founding is not None:
             founder = founding.certificate.person
             await session.send(Welcome(group.room, name, founder, founding.nonce))
+            if self._mesh is not None:
+                await self._mesh.welcome(session, group)
 
     async def invited(self, session: "Session", frame: Welcome | Pending | Denied) -> None:
         """A host, or a member who has approved of us, says where we stand."""
@@ -321,6 +323,9 @@ class Joining:
         if self._is_new(group):
             self._mesh.hosts.setdefault(room, set()).add(session.peer)
             session.share(group)
+        elif session.reconcile.shows(room) is None:
+            # We hear by which acts the host is a member, and tell nothing before.
+            session.part(group)
 
     def _is_new(self, group: Group) -> bool:
         """Whether we were never in a room: else there is something to get from us in it.

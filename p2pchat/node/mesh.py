@@ -69,6 +69,8 @@ class Mesh:
         """room -> whom we ask for acts that a repair has lost, as long as that link stands"""
         self._shown: WeakKeyDictionary[Session, set[bytes]] = WeakKeyDictionary()
         """ids of acts that a link was shown"""
+        self._welcomed: WeakKeyDictionary[Session, set[bytes]] = WeakKeyDictionary()
+        """ids of acts that a link was shown with a welcome"""
 
     def shares(self, chains: Chains, person: bytes) -> bool:
         """Whether links to `person` share this room."""
@@ -147,6 +149,20 @@ class Mesh:
         elif session.reconcile.shows(group.room):
             # It might have brought back what was missing.
             session.part(group)
+
+    async def welcome(self, session: "Session", group: Group) -> None:
+        """Show who comes back by which acts it is in, and we are: it may know none of us.
+
+        Whoever was in the room compares it with those alone who are members by the acts it has.
+        """
+        wrote = any(group.person_of(chain) == session.peer for chain in group.heads)
+        if wrote or group.membership.was_let_in(session.peer) > 1:
+            both = (self._identity().person, session.peer)
+            acts = await self._groups.leading_to(group, both, session.peer)
+            shown = self._welcomed.setdefault(session, set())
+            fresh = {id_: one for one in acts if (id_ := entry_id(one.header)) not in shown}
+            shown.update(fresh)
+            session.contest(group.room, list(fresh.values()))
 
     async def contested(self, session: "Session", fact: Contests) -> None:
         """Judge what a peer shows; where it removes somebody, show what that one did meanwhile."""

@@ -1,5 +1,6 @@
 """How somebody comes into a room, and what of it outlives a restart."""
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,3 +148,57 @@ async def test_a_newcomer_is_welcomed_once_as_its_link_begins_and_keeps_it_once(
             await bob.joining.invited(link, welcome)  # type: ignore[arg-type]
         assert [join.room for join in kept] == [room]
         assert bob.rooms.get(room) is not None
+
+
+@pytest.mark.parametrize("generations", [1, 3])
+async def test_whoever_left_comes_back_by_a_member_it_has_never_heard_of(
+    tmp_path: Path, generations: int
+) -> None:
+    newcomers = ["carol", "dave", "erin"][:generations]
+    async with Crew.open(tmp_path, "ann", "bob", *newcomers) as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob")
+        await crew["bob"].say("before I left")
+        await crew.settle("ann", "bob")
+        await (await crew["bob"].room()).leave()
+        await crew.until(lambda: crew["bob"].person not in crew["ann"].group(room).members)
+        await crew.cut_all()
+        for host, guest in itertools.pairwise(["ann", *newcomers]):
+            await crew.bring(host, guest)
+            await crew.settle(*["ann", *newcomers][: newcomers.index(guest) + 2])
+            await crew[guest].say(f"{guest} is here")
+        await crew.settle("ann", *newcomers)
+        await crew.cut_all()
+        await crew.bring(newcomers[-1], "bob")
+        await crew.settle("bob", newcomers[-1])
+        await crew["bob"].say("back")
+        await crew.settle("bob", newcomers[-1])
+        said = ["before I left", *(f"{name} is here" for name in newcomers), "back"]
+        await crew.reads(crew["bob"], said)
+        await crew.link_all()
+        await crew.settle()
+        for sailor in crew.all.values():
+            await crew.reads(sailor, said)
+        await crew.until(crew.level)
+
+
+async def test_a_leave_that_nobody_heard_of_is_heard_by_whoever_invites_again(
+    tmp_path: Path,
+) -> None:
+    async with Crew.open(tmp_path, "ann", "bob", "carol") as crew:
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob")
+        await crew["bob"].say("before I left")
+        await crew.settle("ann", "bob")
+        await crew.cut_all()
+        await (await crew["bob"].room()).leave()
+        await crew.bring("ann", "carol")
+        await crew.settle("ann", "carol")
+        await crew.cut_all()
+        # To carol bob is a member still: the first invite only tells her that he is none.
+        await crew.bring("carol", "bob", ask=True)
+        await crew.until(lambda: crew["bob"].person not in crew["carol"].group(room).members)
+        await crew.bring("carol", "bob")
+        await crew.settle("bob", "carol")
+        await crew["bob"].say("back")
+        await crew.reads(crew["carol"], ["before I left", "back"])
