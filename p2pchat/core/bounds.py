@@ -178,8 +178,8 @@ ACT_SEEN_MAX = 512
 """Chains that an act of membership names: those that have any act, 30 bytes each."""
 
 CHAINS_EACH_MAX = 256
-"""Chains of one person in a room of many: honest ones begin one with each restored copy. Else one
-member could fill the room's, and nobody new could write."""
+"""Chains of one person in a room of many, those with the least ids: honest ones begin one with each
+restored copy. Else one member could fill the room's, and nobody new could write."""
 
 FORKS_EACH_MAX = 16
 """Logs of one person that are known to be forked one by one, 256 KiB of proof each at the most:

@@ -5,6 +5,7 @@ removal makes void is taken out again (`excess`), and comes back if the removal 
 does the moving.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from p2pchat.core.bounds import (
     PARENTS_MAX,
     STRAYS_MAX,
 )
-from p2pchat.core.chain import CHAINS_MAX, Accepted, Chains, Head, Verdict
+from p2pchat.core.chain import CHAINS_MAX, Accepted, Chains, ForkProof, Head, Verdict
 from p2pchat.core.entry import (
     DEVICE,
     GRANT,
@@ -35,12 +36,16 @@ from p2pchat.core.entry import (
     statement,
 )
 from p2pchat.core.identity import Certificate, Identity, signed_by
-from p2pchat.core.membership import Limit, Membership, Placed
+from p2pchat.core.membership import VOID, Limit, Membership, Placed
 
 __all__ = ["EPOCH_AGE_MS", "Group", "certificate_of"]
 
 EPOCH_AGE_MS = 7 * 86_400_000
 """After this an admin who writes makes a new key: a stolen one shall not open all to come."""
+
+
+_Rank = tuple[bool, bytes]
+"""The least of a person's chains have places."""
 
 
 @dataclass(slots=True)
@@ -76,11 +81,17 @@ class Group(Chains):
         """Whether acts came since the node last looked."""
         self.estranged = False
         """Whether chains were declined before acts came that may speak for them."""
+        self.shortened = False
+        """Whether chains were taken out since links last weighed what they lack."""
         self.loose: set[bytes] = set()
         """ids of acts that are judged and stand apart: see `keep`"""
         self.kept_by: frozenset[bytes] = frozenset()
         """by whom and what it was said which acts these are"""
         self._strangers: set[bytes] = set()
+        self._surplus: dict[bytes, bytes] = {}
+        """chains without a place, and whose they are: see `_has_place`"""
+        self._ranked: dict[bytes, list[_Rank]] = {}
+        """person -> its chains that take places, as long as nothing moves them"""
         self._epochs: dict[bytes, _Epoch] = {}
         self._ways: dict[bytes, list[tuple[bytes, EpochLink]]] = {}
         """epoch -> links that lead to it, and where they stand"""
@@ -101,11 +112,13 @@ class Group(Chains):
         return certificate.person if certificate else None
 
     def counts_to(self, chain: bytes) -> int | None:
-        if chain in self._strangers:
+        if chain in self._strangers or self.is_surplus(chain):
             return self.seq(chain)
         return self.limit(chain).seq if chain in self.heads else None
 
     def is_cut(self, entry: Entry) -> bool:
+        if self.is_surplus(entry.chain):
+            return True
         certificate = self.certificates[entry.header.device]
         admission = self.admissions[entry.chain]
         limit = self.membership.limit(certificate.person, admission, entry.chain)
@@ -128,6 +141,7 @@ class Group(Chains):
             certificate = placed.act.certificate
             self.certificates.setdefault(certificate.device, certificate)
         self._recognize()
+        self._ranked.clear()
         self.estranged = self.estranged or bool(self._strangers)
         self._strangers.clear()
         self.moved = True
@@ -137,6 +151,7 @@ class Group(Chains):
         self.admissions[entry.chain] = (
             entry.id if entry.header.kind == CREATE else entry.header.after[0]
         )
+        self._ranked.clear()
 
     def placed(self, entry: Entry, author: bytes) -> Placed | None:
         """The act that `entry` carries, None if it is none that is known and sound."""
@@ -167,11 +182,18 @@ class Group(Chains):
 
     def excess(self) -> dict[bytes, Limit]:
         """Chains of which we hold more than counts."""
-        found = {}
+        found: dict[bytes, Limit] = {}
+        held: Counter[bytes | None] = Counter()
         for chain, head in self.heads.items():
+            held[self.person_of(chain)] += 1
             limit = self.limit(chain)
             if limit.seq is not None and limit.seq < head.seq:
                 found[chain] = limit
+        for person, count in held.items():
+            if person is not None and count > CHAINS_EACH_MAX:
+                for _, chain in self._ranks(person)[CHAINS_EACH_MAX:]:
+                    found[chain] = VOID
+                    self._note_surplus(chain, person)
         return found
 
     def shorten(self, chain: bytes, head: Head | None) -> None:
@@ -182,6 +204,19 @@ class Group(Chains):
             self.heads[chain] = head
             self._bar(chain, self.certificates.get(head.device))
         self._digest = None
+        self._ranked.clear()
+        self.shortened = True
+
+    def _advance(self, entry: Entry) -> None:
+        super()._advance(entry)
+        if not entry.header.seq:
+            self._ranked.clear()
+
+    def stop(self, chain: bytes, proof: ForkProof | None) -> None:
+        super().stop(chain, proof)
+        self._ranked.clear()
+        # What had no place beside it may have one now.
+        self.moved = self.moved or bool(self._surplus)
 
     # -- taking in -----------------------------------------------------------------------------
 
@@ -230,14 +265,16 @@ class Group(Chains):
             entitled.add([last] if last is not None else [])
             if not entitled.members:
                 return Verdict.BAD
-            if self._has_enough(author.person):
-                return self._decline(chain)
+            if not self._has_place(chain, author.person, founding=True):
+                return Verdict.STRANGER
         else:
             under = first.header.after[0] if first.header.seq == 0 else self.admissions[chain]
             limit = self.membership.limit(author.person, under, chain)
             taken = _up_to(entries, limit)
-            if not taken or (first.header.seq == 0 and self._has_enough(author.person)):
+            if not taken:
                 return self._decline(chain)
+            if first.header.seq == 0 and not self._has_place(chain, author.person):
+                return Verdict.STRANGER
             if len(taken) < len(entries):
                 self._decline(chain)
                 for certificate in certificates:
@@ -253,10 +290,53 @@ class Group(Chains):
             self.act(last)
         return Accepted(tuple(entries))
 
-    def _has_enough(self, person: bytes) -> bool:
-        """Whether no further chain of `person` is taken."""
-        begun = sum(self.person_of(chain) == person for chain in self.heads)
-        return begun >= CHAINS_EACH_MAX
+    # -- more chains of one person than are taken ----------------------------------------------
+
+    def _has_place(self, chain: bytes, person: bytes, *, founding: bool = False) -> bool:
+        """Whether a chain that begins is taken: one of more than have places may be another's.
+
+        Places are those of the least ids, whatever came first: all who are linked come to hold the
+        same. Forked chains take none, since some never have anything of them.
+        """
+        ranks, rank = self._ranks(person), (not founding, chain)
+        if len(ranks) < CHAINS_EACH_MAX:
+            return True
+        if rank > ranks[CHAINS_EACH_MAX - 1]:
+            self._note_surplus(chain, person)
+            return False
+        # The last of them is excess.
+        self.moved = True
+        return True
+
+    def is_surplus(self, chain: bytes) -> bool:
+        """Whether a chain of which nothing is taken or left has no place, as far as is known."""
+        person = self._surplus.get(chain)
+        if person is None or chain in self.heads:
+            return False
+        ranks = self._ranks(person)
+        return len(ranks) >= CHAINS_EACH_MAX and ranks[CHAINS_EACH_MAX - 1] < (True, chain)
+
+    def _note_surplus(self, chain: bytes, person: bytes) -> None:
+        if len(self._surplus) >= CHAINS_MAX:
+            self._surplus.clear()
+        self._surplus[chain] = person
+
+    def _ranks(self, person: bytes) -> list[_Rank]:
+        """Of the chains of `person` that take places here, in order."""
+        if person not in self._ranked:
+            self._ranked[person] = sorted(
+                (not self._is_founding(chain), chain)
+                for chain in self.heads
+                if chain not in self.forks
+                and self.person_of(chain) == person
+                and self.limit(chain).seq != VOID.seq
+            )
+        return self._ranked[person]
+
+    def _is_founding(self, chain: bytes) -> bool:
+        """Whether the room was founded in it: newcomers begin with that."""
+        under = self.membership.acts().get(self.admissions[chain])
+        return under is not None and isinstance(under.act, Create) and under.chain == chain
 
     # -- keys ----------------------------------------------------------------------------------
 

@@ -158,6 +158,16 @@ class Reconcile:
             self._summarise(side)
             self._show(side)
 
+    def weigh(self, room: bytes) -> None:
+        """Chains were taken out: say by how much the two differ now."""
+        side = self._sides.get(room)
+        if side is not None and not side.closed:
+            # What comes back is to be told and acknowledged anew.
+            side.named.clear()
+            side.answered.clear()
+            side.weigh_all()
+            self._show(side)
+
     def tag(self, room: bytes) -> bytes | None:
         """What this room is called on this link; None if it is not shared on it."""
         side = self._sides.get(room)

@@ -93,7 +93,8 @@ class Side:
             self.ahead[chain] = ahead
 
     def weigh_all(self) -> None:
-        for chain in self.chains.heads.keys() | self.peer.keys():
+        # Also what we had, and the peer never, and we have no more.
+        for chain in self.chains.heads.keys() | self.peer.keys() | self.ahead.keys():
             self.weigh(chain)
 
     def progress(self) -> Progress:

@@ -169,7 +169,7 @@ class Groups:
         changed = False
         for chain, lowest in await self._database.read(lambda tx: withheld.chains(tx, group.room)):
             first = group.seq(chain) + 1
-            if first < lowest or chain in group.forks:
+            if first < lowest or chain in group.forks or group.is_surplus(chain):
                 continue
             waiting = await self._database.read(
                 partial(withheld.waiting, chain=chain, first=first, last=None)

@@ -128,14 +128,18 @@ class Mesh:
             contact = await self._people.meet(certificate, me.secret_with(certificate))
             if contact is not None:
                 self._peers.contact(contact.person, contact.secret)
+        # More may come while this one is followed.
+        estranged, shortened = group.estranged, group.shortened
+        group.estranged = group.shortened = False
         for session in list(self._peers.sessions()):
             shown = session.reconcile.shows(group.room)
             if shown is None or shown != self.shares(group, session.peer) or contested:
                 await self._show(session, group)
-            if shown is not None and group.estranged:
+            if shown is not None and estranged:
                 # Chains that were declined may be members' now.
                 session.compare(group.room)
-        group.estranged = False
+            elif shown is not None and shortened:
+                session.weigh(group.room)
 
     async def _show(self, session: "Session", group: Group) -> None:
         if self.shares(group, session.peer):

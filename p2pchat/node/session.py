@@ -169,6 +169,11 @@ class Session:
         self.reconcile.compare(room)
         self._runner.wake()
 
+    def weigh(self, room: bytes) -> None:
+        """What we have of a room may be less than it was, or count as more."""
+        self.reconcile.weigh(room)
+        self._runner.wake()
+
     def prove(self, room: bytes, proof: ForkProof) -> None:
         """Tell of a fork."""
         self.reconcile.prove(room, proof)

@@ -35,6 +35,7 @@ from p2pchat.core.membership import Membership
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.wire import SignedAct
 from p2pchat.node.groups import Groups, signed_act
+from p2pchat.store.database import Connection
 from tests.harness.crew import Crew, Sailor
 from tests.harness.writer import Writer, founder
 
@@ -381,6 +382,28 @@ async def test_more_logs_than_are_taken_of_one_person(
         await crew.link("ann", "bob")
         await crew.until(lambda: len(crew["ann"].group(room).members) == 144, limit_s=40)
         await crew.until(partial(_agree, crew, room, "ann", "bob"), limit_s=40)
+        # Both come to have the same logs, and dan, who has heard of none, has them too.
+        await crew.settle("ann", "bob")
+        await crew.link("bob", "dan")
+        await crew.settle("ann", "bob", "dan")
+        await crew.until(lambda: crew.level("ann", "bob", "dan"))
+        orders = [await _order(crew[name], room) for name in ("ann", "bob", "dan")]
+        assert orders[0] == orders[1] == orders[2]
+        held = [crew["ann"].group(room).person_of(chain) for chain in crew["ann"].group(room).heads]
+        assert held.count(mallory.person) == 72
+
+
+async def _order(sailor: Sailor, room: bytes) -> list[bytes]:
+    """Ids of all entries in the room's order."""
+
+    def read(tx: Connection) -> list[bytes]:
+        query = (
+            "SELECT e.id FROM entries e JOIN chains c ON e.chain = c.number"
+            " WHERE e.room = ? ORDER BY e.eff, c.chain, e.seq"
+        )
+        return [id_ for (id_,) in tx.execute(query, (room,))]
+
+    return await sailor.parts.database.read(read)
 
 
 @guarded

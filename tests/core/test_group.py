@@ -1,10 +1,16 @@
 """A room's chains count as far as their authors were members, and keys are members' alone."""
 
+from contextlib import ExitStack
+from unittest.mock import patch
+
 import msgspec
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from p2pchat.core.acts import SETTING, Remove, Setting
-from p2pchat.core.chain import Accepted, Verdict
+from p2pchat.core.acts import REMOVE, SETTING, Cut, Remove, Setting
+from p2pchat.core.chain import Accepted, Head, Verdict
 from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody, entry_id, statement
 from p2pchat.core.membership import OPEN
 from p2pchat.core.sealing import seal_epoch
@@ -231,3 +237,115 @@ def test_what_another_signed_is_not_taken() -> None:
         ann.take([one])
     assert ann.take([_as_another(entry, carol)]) is Verdict.BAD
     assert entry.header.kind == MESSAGE
+
+
+class Logs(RuleBasedStateMachine):
+    """A member writes more logs than have places; whoever was told of which, all end alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.stack.enter_context(patch("p2pchat.core.group.CHAINS_EACH_MAX", 3))
+        *self.members, self.mallory = founder("Ann", "Bob", "Carol", "Mallory")
+        self.runs: dict[bytes, list[list[Entry]]] = {}
+        self.removals = 0
+        for number in range(8):
+            self.mallory.incarnation = bytes([number]) * 8
+            self.mallory.written = []
+            self.mallory.act(SETTING, Setting((), "topic", str(number)))
+            self.runs[self.mallory.chain] = [[entry] for entry in self.mallory.written]
+
+    @rule(one=st.integers(0, 2), log=st.integers(0, 7), count=st.integers(1, 2))
+    def tell(self, one: int, log: int, count: int) -> None:
+        member = self.members[one]
+        for run in list(self.runs.values())[log][:count]:
+            if member.group.seq(run[0].chain) < run[0].header.seq:
+                member.take(run)
+        self.carry_out(member)
+
+    @rule(one=st.integers(0, 2), other=st.integers(0, 2))
+    def meet(self, one: int, other: int) -> None:
+        a, b = self.members[one], self.members[other]
+        for member, peer in ((a, b), (b, a)):
+            for writer in (*self.members, self.mallory):
+                if writer.written and peer is not writer and writer is not self.mallory:
+                    runs = [[entry] for entry in writer.written]
+                    self.serve(member, peer, runs)
+            for runs in self.runs.values():
+                self.serve(member, peer, runs)
+        self.carry_out(a)
+        self.carry_out(b)
+
+    @rule(logs=st.sets(st.integers(0, 7), max_size=3))
+    def remove(self, logs: set[int]) -> None:
+        """By ann, who leaves some of what she has."""
+        ann = self.members[0]
+        held = [runs for at, runs in enumerate(self.runs.values()) if at in logs]
+        heads = [runs[ann.group.seq(runs[0][0].chain)][0] for runs in held
+                 if ann.group.seq(runs[0][0].chain) >= 0]  # fmt: skip
+        if heads and not self.removals:
+            self.removals += 1
+            cuts = tuple(
+                Cut(one.header.device, one.header.incarnation, one.header.seq, one.id,
+                    one.signature or b"") for one in heads
+            )  # fmt: skip
+            seen = ann.group.membership.seen(ann.identity.person)
+            ann.act(REMOVE, Remove(seen, self.mallory.identity.person, cuts))
+            self.carry_out(ann)
+
+    def serve(self, member: Writer, peer: Writer, runs: list[list[Entry]]) -> None:
+        chain = runs[0][0].chain
+        for run in runs[peer.group.seq(chain) + 1 : member.group.seq(chain) + 1]:
+            peer.take(run)
+            self.carry_out(peer)
+
+    def carry_out(self, member: Writer) -> None:
+        entries = {run[0].id: run[0] for runs in self.runs.values() for run in runs}
+        for chain, limit in member.group.excess().items():
+            last = entries.get(limit.id)
+            head = None
+            if limit.seq is not None and limit.seq >= 0 and last is not None:
+                head = Head(limit.seq, last.id, last.header.device, last.header.time)
+            member.group.shorten(chain, head)
+
+    def teardown(self) -> None:
+        for _ in range(4):
+            for one, other in ((0, 1), (1, 2), (0, 2)):
+                self.meet(one, other)
+        groups = [member.group for member in self.members]
+        assert len({group.digest() for group in groups}) == 1
+        for group in groups:
+            held = [chain for chain in self.runs if chain in group.heads]
+            assert len(held) <= 3
+            assert not group.excess()
+        self.stack.close()
+
+
+TestLogs = Logs.TestCase
+TestLogs.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+
+
+def test_of_more_logs_than_have_places_those_with_the_least_ids_have_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("p2pchat.core.group.CHAINS_EACH_MAX", 2)
+    ann, mallory = founder("Ann", "Mallory")
+    logs: dict[bytes, Entry] = {}
+    for number in range(5):
+        mallory.incarnation = bytes([number]) * 8
+        mallory.begin()
+        logs[mallory.chain] = mallory.written[-1]
+    for chain in sorted(logs, reverse=True):
+        assert isinstance(ann.take([logs[chain]]), Accepted)
+        for beyond in ann.group.excess():
+            ann.group.shorten(beyond, None)
+    least = sorted(logs)[:2]
+    assert [chain for chain in sorted(ann.group.heads) if chain in logs] == least
+    surplus = sorted(logs)[2]
+    assert ann.take([logs[surplus]]) is Verdict.STRANGER
+    # Nobody waits for it: what the peer has of it is not lacking here.
+    assert ann.group.counts_to(surplus) == -1
+    # A log that is known to be forked leaves its place to another.
+    ann.group.stop(least[0], None)
+    assert ann.group.counts_to(surplus) is None
+    assert isinstance(ann.take([logs[surplus]]), Accepted)
