@@ -30,6 +30,7 @@ from p2pchat.core.entry import (
     Header,
     body_fits,
     body_hash,
+    certificate_of,
     chain_id,
     decode_body,
     entry_id,
@@ -389,9 +390,8 @@ class Chains:
         """Whether somebody who is barred begins or continues this chain."""
         author = self.certificates.get(first.device)
         if author is None:
-            begins = decode_body(first.kind, body or b"")
-            found = getattr(begins, "certificate", begins)
-            author = found if isinstance(found, Certificate) else None
+            # A forged one is no word of theirs: it is refused with its run, and stops nothing.
+            author = certificate_of(first, body)
         return self._bar(chain, author)
 
     def _certificates_in(self, entries: Sequence[Entry]) -> list[Certificate] | None:
@@ -402,13 +402,8 @@ class Chains:
                 return None
             if entry.header.kind != DEVICE:
                 continue
-            certificate = decode_body(DEVICE, entry.body or b"")
-            if (
-                not isinstance(certificate, Certificate)
-                or certificate.device != entry.header.device
-                or certificate.person not in self.members
-                or not certificate.holds()
-            ):
+            certificate = certificate_of(entry.header, entry.body)
+            if certificate is None or certificate.person not in self.members:
                 return None
             found.append(certificate)
         if not found and entries[0].header.device not in self.certificates:

@@ -46,6 +46,7 @@ __all__ = [
     "VouchBody",
     "body_fits",
     "body_hash",
+    "certificate_of",
     "chain_id",
     "decode_body",
     "entry_id",
@@ -294,3 +295,20 @@ def decode_body(kind: int, plaintext: bytes) -> msgspec.Struct | None:
         return decoder.decode(plaintext)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
+
+
+def certificate_of(header: Header, body: bytes | None) -> Certificate | None:
+    """What a DEVICE or CREATE says of its author's device, if it holds and is of that very device.
+
+    A body can be put below any header before hash and signature are looked at: what is believed of
+    its author is the author's own word, or nothing.
+    """
+    found = decode_body(header.kind, body or b"")
+    certificate = found.certificate if isinstance(found, acts.Create) else found
+    if (
+        not isinstance(certificate, Certificate)
+        or certificate.device != header.device
+        or not certificate.holds()
+    ):
+        return None
+    return certificate

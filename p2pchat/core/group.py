@@ -30,6 +30,7 @@ from p2pchat.core.entry import (
     GrantBody,
     Header,
     Recipient,
+    certificate_of,
     decode_body,
     is_act,
     signature_holds,
@@ -38,7 +39,7 @@ from p2pchat.core.entry import (
 from p2pchat.core.identity import Certificate, Identity, signed_by
 from p2pchat.core.membership import VOID, Limit, Membership, Placed
 
-__all__ = ["EPOCH_AGE_MS", "Group", "certificate_of"]
+__all__ = ["EPOCH_AGE_MS", "Group"]
 
 EPOCH_AGE_MS = 7 * 86_400_000
 """After this an admin who writes makes a new key: a stolen one shall not open all to come."""
@@ -248,8 +249,8 @@ class Group(Chains):
             if entry.header.seq == 0 and not _begins(entry):
                 return Verdict.BAD
             if entry.header.kind in (DEVICE, CREATE):
-                certificate = certificate_of(entry)
-                if certificate is None or certificate.device != first.header.device:
+                certificate = certificate_of(entry.header, entry.body)
+                if certificate is None:
                     return Verdict.BAD
                 certificates.append(certificate)
         known = self.certificates.get(first.header.device)
@@ -581,15 +582,6 @@ def _begins(entry: Entry) -> bool:
     if entry.header.kind == CREATE:
         return not entry.header.after
     return entry.header.kind == DEVICE and len(entry.header.after) == 1
-
-
-def certificate_of(entry: Entry) -> Certificate | None:
-    """What a DEVICE or CREATE says of its author's device, if it holds."""
-    body = decode_body(entry.header.kind, entry.body or b"")
-    certificate = body.certificate if isinstance(body, Create) else body
-    if not isinstance(certificate, Certificate) or not certificate.holds():
-        return None
-    return certificate
 
 
 def _up_to(entries: Sequence[Entry], limit: Limit) -> list[Entry]:

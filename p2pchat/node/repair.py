@@ -16,8 +16,14 @@ from typing import Any
 from p2pchat.core.acts import CREATE
 from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX
 from p2pchat.core.chain import Accepted, Chains, Verdict
-from p2pchat.core.entry import DEVICE, Entry, body_fits, entry_id, signature_holds
-from p2pchat.core.group import certificate_of
+from p2pchat.core.entry import (
+    DEVICE,
+    Entry,
+    body_fits,
+    certificate_of,
+    entry_id,
+    signature_holds,
+)
 from p2pchat.core.identity import Certificate
 from p2pchat.errors import Error
 from p2pchat.store import expiring, journal, meta, rooms, search, snapshot, withheld
@@ -64,8 +70,8 @@ class _Stored(Chains):
         del chain
         for entry in entries:
             if entry.header.kind in (DEVICE, CREATE):
-                certificate = certificate_of(entry)
-                if certificate is None or certificate.device != entry.header.device:
+                certificate = certificate_of(entry.header, entry.body)
+                if certificate is None:
                     return Verdict.BAD
                 self.certify(certificate)
         known = entries[0].header.device in self.certificates

@@ -8,6 +8,7 @@ from p2pchat.core.entry import (
     MESSAGE,
     Entry,
     MessageBody,
+    certificate_of,
     decode_body,
     entry_id,
     parse_header,
@@ -81,3 +82,15 @@ def test_the_signature_is_no_part_of_the_id(journals: tuple[Journal, Journal]) -
     assert other.id == entry.id
     assert not signature_holds(other)
     assert not signature_holds(msgspec.structs.replace(entry, signature=None))
+
+
+def test_a_certificate_is_believed_of_the_device_that_it_is_of_alone(
+    journals: tuple[Journal, Journal],
+) -> None:
+    first = journals[0].begin([])[0]
+    assert certificate_of(first.header, first.body) == journals[0].identity.certificate
+    assert certificate_of(first.header, None) is None
+    other = msgspec.msgpack.encode(journals[1].identity.certificate)
+    assert certificate_of(first.header, other) is None
+    forged = msgspec.structs.replace(journals[0].identity.certificate, person=bytes(32))
+    assert certificate_of(first.header, msgspec.msgpack.encode(forged)) is None

@@ -8,12 +8,16 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
+from nacl.signing import SigningKey
 
 from p2pchat.core.acts import REMOVE, SETTING, Cut, Remove, Setting
+from p2pchat.core.bounds import FORKS_EACH_MAX
 from p2pchat.core.chain import Accepted, Head, Verdict
 from p2pchat.core.entry import DEVICE, EPOCH, MESSAGE, Entry, MessageBody, entry_id, statement
+from p2pchat.core.identity import Identity
 from p2pchat.core.membership import OPEN
 from p2pchat.core.sealing import seal_epoch
+from tests.harness.pair import forks
 from tests.harness.writer import Writer, founder
 
 
@@ -349,3 +353,34 @@ def test_of_more_logs_than_have_places_those_with_the_least_ids_have_them(
     ann.group.stop(least[0], None)
     assert ann.group.counts_to(surplus) is None
     assert isinstance(ann.take([logs[surplus]]), Accepted)
+
+
+def test_a_forged_certificate_of_whoever_is_barred_stops_nobodys_chain() -> None:
+    """Below the first header of somebody else's new device: all members refuse it alike."""
+    ann, bob, mal, vic = founder("Ann", "Bob", "Mal", "Vic")
+    for proof in forks(mal.group, mal.identity, FORKS_EACH_MAX + 1, 5):
+        assert bob.group.prove(proof) is not None
+    assert bob.group.barred == {mal.identity.person}
+    phone = Writer("Vic", ann.group.room)
+    phone.identity = Identity._certified(
+        SigningKey(vic.identity.person_seed), SigningKey(bytes(range(32))),
+        vic.identity.prekey_secret, "Vic",
+    )  # fmt: skip
+    phone.take_all(ann)
+    phone.begin()
+    (first,) = phone.written
+    genuine = mal.identity.certificate
+    forged = msgspec.structs.replace(genuine, device=phone.identity.device)
+    for certificate in (genuine, forged):
+        false = msgspec.structs.replace(first, body=msgspec.msgpack.encode(certificate))
+        for member in (ann, bob):
+            assert member.take([false]) is Verdict.BAD
+    assert isinstance(ann.take([first]), Accepted)
+    assert isinstance(bob.take([first]), Accepted)
+    # Of a new device of whoever is barred nothing is taken, by its own word.
+    mal.identity = Identity._certified(
+        SigningKey(mal.identity.person_seed), SigningKey(bytes(range(1, 33))),
+        mal.identity.prekey_secret, "Mal",
+    )  # fmt: skip
+    mal.begin()
+    assert bob.take([mal.written[-1]]) is Verdict.FORKED
