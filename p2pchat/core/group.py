@@ -89,6 +89,8 @@ class Group(Chains):
         self.kept_by: frozenset[bytes] = frozenset()
         """by whom and what it was said which acts these are"""
         self._strangers: set[bytes] = set()
+        self._hasty = False
+        """whether any was declined while acts waited to be judged"""
         self._surplus: dict[bytes, bytes] = {}
         """chains without a place, and whose they are: see `_has_place`"""
         self._ranked: dict[bytes, list[_Rank]] = {}
@@ -115,7 +117,7 @@ class Group(Chains):
     def counts_to(self, chain: bytes) -> int | None:
         if chain in self._strangers or self.is_surplus(chain):
             return self.seq(chain)
-        return self.limit(chain).seq if chain in self.heads else None
+        return self._limit_so_far(chain).seq if chain in self.heads else None
 
     def is_cut(self, entry: Entry) -> bool:
         if self.is_surplus(entry.chain):
@@ -141,7 +143,9 @@ class Group(Chains):
         if isinstance(placed.act, Create | Admit):
             certificate = placed.act.certificate
             self.certificates.setdefault(certificate.device, certificate)
-        self._recognize()
+        if not self.membership.is_stale:
+            # Else once all is judged: `excess`.
+            self._recognize()
         self._ranked.clear()
         self.estranged = self.estranged or bool(self._strangers)
         self._strangers.clear()
@@ -181,8 +185,18 @@ class Group(Chains):
         assert person is not None
         return self.membership.limit(person, self.admissions[chain], chain)
 
+    def _limit_so_far(self, chain: bytes) -> Limit:
+        person = self.person_of(chain)
+        assert person is not None
+        return self.membership.limit_so_far(person, self.admissions[chain], chain)
+
     def excess(self) -> dict[bytes, Limit]:
         """Chains of which we hold more than counts."""
+        self._recognize()
+        self._ranked.clear()
+        if self._hasty:
+            self._hasty, self.estranged = False, True
+            self._strangers.clear()
         found: dict[bytes, Limit] = {}
         held: Counter[bytes | None] = Counter()
         for chain, head in self.heads.items():
@@ -237,6 +251,7 @@ class Group(Chains):
         if len(self._strangers) >= CHAINS_MAX:
             self._strangers.clear()
         self._strangers.add(chain)
+        self._hasty = self._hasty or self.membership.is_stale
         return Verdict.STRANGER
 
     def _vet(self, chain: bytes, entries: Sequence[Entry]) -> Accepted | Verdict:
@@ -270,7 +285,8 @@ class Group(Chains):
                 return Verdict.STRANGER
         else:
             under = first.header.after[0] if first.header.seq == 0 else self.admissions[chain]
-            limit = self.membership.limit(author.person, under, chain)
+            # What is taken too much is excess once all is judged, and what is declined asked for.
+            limit = self.membership.limit_so_far(author.person, under, chain)
             taken = _up_to(entries, limit)
             if not taken:
                 return self._decline(chain)
@@ -304,6 +320,7 @@ class Group(Chains):
             return True
         if rank > ranks[CHAINS_EACH_MAX - 1]:
             self._note_surplus(chain, person)
+            self._hasty = self._hasty or self.membership.is_stale
             return False
         # The last of them is excess.
         self.moved = True
@@ -330,7 +347,7 @@ class Group(Chains):
                 for chain in self.heads
                 if chain not in self.forks
                 and self.person_of(chain) == person
-                and self.limit(chain).seq != VOID.seq
+                and self._limit_so_far(chain).seq != VOID.seq
             )
         return self._ranked[person]
 

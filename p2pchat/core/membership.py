@@ -68,6 +68,8 @@ class Membership:
         self._acts: dict[bytes, Placed] = {}
         self._persons: set[bytes] = set()
         self._judged: Judgement | None = None
+        self._stale = False
+        """whether acts came since which what was judged knows nothing of: they wait for more"""
         self._standings: dict[bytes, Standing] = {}
         """of members, before somebody is admin for want of one"""
         self._members: dict[bytes, Standing] | None = None
@@ -79,11 +81,14 @@ class Membership:
             self._acts[placed.id] = placed
             if admits(placed):
                 self._persons.add(subject(placed))
-            if self._judged is not None:
-                if self._judged.add(placed):
-                    self._stand(self._judged, subject(placed))
-                else:
-                    self._judged = None
+            if self._judged is None or self._stale:
+                continue
+            if self._judged.add(placed):
+                self._stand(self._judged, subject(placed))
+            elif placed.id in self._judged.views.numbers:
+                self._judged = None
+            else:
+                self._stale = True
 
     def drop(self, ids: Iterable[bytes]) -> None:
         """Take acts out again, as if they had never been there."""
@@ -91,7 +96,13 @@ class Membership:
             if self._acts.pop(id_, None) is not None:
                 self._judged = None
         if self._judged is None:
+            self._stale = False
             self._persons = {subject(one) for one in self._acts.values() if admits(one)}
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether acts wait to be judged with others: to ask who belongs has all judged anew."""
+        return self._stale
 
     def acts(self) -> Mapping[bytes, Placed]:
         """All that are known, by id."""
@@ -259,13 +270,27 @@ class Membership:
         named = [row for _, row in rows[:ACT_SEEN_MAX]]
         return tuple(sorted(named, key=lambda row: (row.chain, row.seq, row.id)))
 
+    def limit_so_far(self, person: bytes, admission: bytes, chain: bytes) -> Limit:
+        """`limit`, by what was judged last: acts may have come since.
+
+        For what is looked at again once all is judged: two chains that name each other's acts
+        before these come would have all judged anew with each.
+        """
+        judged = self._judged
+        if judged is None or admission not in judged.views.numbers:
+            judged = self._judge()
+        return self._limit(judged, person, admission, chain)
+
     def limit(self, person: bytes, admission: bytes, chain: bytes) -> Limit:
         """Up to where `chain` counts, which `person` began under `admission`."""
-        judged = self._judge()
+        return self._limit(self._judge(), person, admission, chain)
+
+    def _limit(self, judged: Judgement, person: bytes, admission: bytes, chain: bytes) -> Limit:
         under = self._acts.get(admission)
         if under is None or not admits(under) or subject(under) != person:
             return VOID
-        ends = self._ends(person, judged.views.views[judged.views.numbers[admission]])
+        seen = judged.views.views[judged.views.numbers[admission]]
+        ends = _ends(judged, person, seen)
         removals = [placed.act for placed in ends if isinstance(placed.act, Remove)]
         if removals:
             founding = isinstance(under.act, Create) and under.chain == chain
@@ -283,14 +308,15 @@ class Membership:
         leaves = [(placed.seq, placed.id) for placed in ends if placed.chain == chain]
         if leaves:
             return Limit(*min(leaves))
-        if ends or judged.counts(under) or person in self.members:
+        if ends or judged.counts(under) or person in self._standings:
             return OPEN
         return VOID
 
     # -- judging -------------------------------------------------------------------------------
 
     def _judge(self) -> Judgement:
-        if self._judged is None:
+        if self._judged is None or self._stale:
+            self._stale = False
             self._judged = judged = Judgement(self._room, Views(self._acts.values()))
             self._standings, self._members = {}, None
             for person in judged.about:
@@ -306,11 +332,14 @@ class Membership:
         else:
             self._standings.pop(person, None)
 
-    def _ends(self, person: bytes, seen: int = 0) -> list[Placed]:
-        """The removals and leaves of `person` that count, but for those in `seen`."""
-        judged = self._judge()
-        acts = judged.about.get(person, 0) & judged.ends & judged.counting & ~seen
-        return [judged.views.acts[at] for at in bits(acts)]
+    def _ends(self, person: bytes) -> list[Placed]:
+        return _ends(self._judge(), person)
+
+
+def _ends(judged: Judgement, person: bytes, seen: int = 0) -> list[Placed]:
+    """The removals and leaves of `person` that count, but for those in `seen`."""
+    acts = judged.about.get(person, 0) & judged.ends & judged.counting & ~seen
+    return [judged.views.acts[at] for at in bits(acts)]
 
 
 def _with_admin(judged: Judgement, standings: Mapping[bytes, Standing]) -> dict[bytes, Standing]:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -31,6 +32,7 @@ from p2pchat.core.entry import (
 from p2pchat.core.facts import Append
 from p2pchat.core.group import Group
 from p2pchat.core.identity import Identity
+from p2pchat.core.judgement import Judgement
 from p2pchat.core.membership import Membership
 from p2pchat.core.sealing import seal_epoch
 from p2pchat.core.wire import SignedAct
@@ -509,3 +511,40 @@ def test_rubbish_that_is_granted_first_keeps_no_key_shut() -> None:
         assert not carol.group.open_epochs(entry, carol.identity)
     carol.take_all(ann)
     assert carol.group.read(said) == MessageBody("hello")
+
+
+@guarded
+def test_logs_that_name_each_others_acts_before_showing_them(
+    monkeypatch: pytest.MonkeyPatch, *, guard: bool
+) -> None:
+    """Each act that others have named changes what these had seen: all is to be judged anew."""
+    if not guard:
+        monkeypatch.setattr(Membership, "limit_so_far", Membership.limit)
+    ann, bob, mallory = founder("Ann", "Bob", "Mallory")
+    logs: dict[bytes, list[Entry]] = {bytes(8): [], b"another!": []}
+    for number in range(200):
+        for mallory.incarnation, log in logs.items():
+            mallory.written = []
+            seen = mallory.group.membership.seen(mallory.identity.person)
+            mallory.act(SETTING, Setting(seen, "topic", str(number)))
+            log.extend(mallory.written)
+    shown = [entry for log in reversed(logs.values()) for entry in log]
+    judged: list[Judgement] = []
+    judge = Judgement.__init__
+
+    def counted(self: Judgement, *rest: Any) -> None:
+        judged.append(self)
+        judge(self, *rest)
+
+    monkeypatch.setattr(Judgement, "__init__", counted)
+    for entry in shown:
+        assert isinstance(bob.take([entry]), Accepted)
+        # As a link does that weighs what it lacks.
+        assert bob.group.counts_to(entry.chain) is None
+    assert not bob.group.excess()
+    assert (len(judged) < 4) is guard
+    assert bob.group.members == ann.group.members
+    assert bob.group.membership.setting("topic") == "199"
+    one_by_one = Membership(bob.group.room)
+    one_by_one.add(bob.group.membership.acts().values())
+    assert one_by_one.seen(bob.identity.person) == bob.group.membership.seen(bob.identity.person)

@@ -82,7 +82,7 @@ async def test_stale_key_that_still_writes(
 ) -> None:
     """Writing under the old key, over a link to somebody who knows of the removal."""
     if not guard:
-        monkeypatch.setattr(Membership, "limit", lambda *_: OPEN)
+        monkeypatch.setattr(Membership, "_limit", lambda *_: OPEN)
         monkeypatch.setattr(Mesh, "shares", lambda *_: True)
     async with removed(tmp_path) as crew:
         await crew["mallory"].say("still here")
@@ -166,13 +166,15 @@ async def test_replayed_admission(
 ) -> None:
     """Beginning a new log under the old admission, passed on by a member who knows no better."""
     if not guard:
-        judged = Membership.limit
+        judged = Membership._limit
 
-        def limit(self: Membership, person: bytes, admission: bytes, chain: bytes) -> Limit:
-            found = judged(self, person, admission, chain)
+        def limit(
+            self: Membership, by: Judgement, person: bytes, admission: bytes, chain: bytes
+        ) -> Limit:
+            found = judged(self, by, person, admission, chain)
             return OPEN if found == VOID else found
 
-        monkeypatch.setattr(Membership, "limit", limit)
+        monkeypatch.setattr(Membership, "_limit", limit)
     async with removed(tmp_path) as crew:
         await crew["mallory"].parts.rooms.renew()
         await crew["mallory"].say("a new log")

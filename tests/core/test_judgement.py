@@ -137,6 +137,23 @@ def test_acts_that_are_dropped_have_never_been(acts: list[Placed], data: st.Data
     assert dropped.persons == never.persons
 
 
+@settings(max_examples=200, deadline=None)
+@given(tangles(), st.integers(0, 1 << 32))
+def test_what_is_asked_before_all_is_judged_changes_nothing(acts: list[Placed], seed: int) -> None:
+    whole = Membership(ROOM)
+    whole.add(acts)
+    expected = outcome(whole, acts)
+    choose = random_module.Random(seed)
+    hasty = Membership(ROOM)
+    for act in choose.sample(acts, len(acts)):
+        hasty.add([act])
+        one, other = choose.choice(acts), choose.choice(acts)
+        hasty.limit_so_far(choose.choice(PEOPLE), one.id, other.chain)
+        if choose.random() < 0.1:
+            assert hasty.members is not None
+    assert outcome(hasty, acts) == expected
+
+
 # -- what it costs ---------------------------------------------------------------------------------
 
 
