@@ -29,6 +29,14 @@ def test_the_difference_is_counted_chain_by_chain() -> None:
     assert side.row(own) == Row(own, 3, head.id)
 
 
+def test_what_was_taken_out_is_not_counted_as_lacking_at_a_peer_that_never_had_it() -> None:
+    side, own = _side()
+    side.weigh_all()
+    del side.chains.heads[own]
+    side.weigh_all()
+    assert (side.progress().behind, side.progress().ahead) == (0, 0)
+
+
 def test_of_what_the_peer_takes_no_more_it_lacks_nothing() -> None:
     side, own = _side()
     side.declined.add(own)
