@@ -44,7 +44,7 @@ from p2pchat.node.settling import Settling
 from p2pchat.node.talk import Talk
 from p2pchat.node.turn import Turn
 from p2pchat.node.words import Words
-from p2pchat.store import amendments, groups, journal, lacking, meta, rooms, search
+from p2pchat.store import amendments, groups, journal, lacking, meta, rooms, search, withheld
 from p2pchat.store.database import Connection, Database
 from p2pchat.text import printable
 
@@ -154,7 +154,12 @@ class Rooms:
     async def begin_anew(self, group: Group) -> None:
         """Where our chain has ended, since we were out of the room: write another from now on."""
         chain = self.own_chain(group.room)
-        if chain in group.heads and group.limit(chain) != OPEN:
+        if chain in group.heads:
+            ended = group.limit(chain) != OPEN
+        else:
+            # A removal that left nothing of it: to begin it once more would be a fork.
+            ended = await self._database.read(partial(withheld.holds, chain=chain))
+        if ended:
             await self.renew()
 
     async def renew(self) -> None:

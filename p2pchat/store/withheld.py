@@ -12,7 +12,18 @@ from p2pchat.core.timeline import Timeline
 from p2pchat.store import journal, unsettled
 from p2pchat.store.database import Connection
 
-__all__ = ["acts", "chains", "drop", "excess", "keep", "standing", "tidy", "waiting", "withhold"]
+__all__ = [
+    "acts",
+    "chains",
+    "drop",
+    "excess",
+    "holds",
+    "keep",
+    "standing",
+    "tidy",
+    "waiting",
+    "withhold",
+]
 
 _encode = msgspec.msgpack.Encoder().encode
 _COLUMNS = "id, chain, header, body, signature"
@@ -125,6 +136,12 @@ def chains(tx: Connection, room: bytes) -> list[tuple[bytes, int]]:
     """Chains of which something is withheld, and from which place on."""
     query = "SELECT chain, min(seq) FROM withheld WHERE room = ? GROUP BY chain"
     return [(chain, first) for chain, first in tx.execute(query, (room,))]
+
+
+def holds(tx: Connection, chain: bytes) -> bool:
+    """Whether anything of this chain is withheld."""
+    row = tx.execute("SELECT 1 FROM withheld WHERE chain = ? LIMIT 1", (chain,)).fetchone()
+    return row is not None
 
 
 def waiting(tx: Connection, chain: bytes, first: int, last: int | None) -> list[Entry]:

@@ -93,3 +93,32 @@ async def test_a_removal_of_the_founder_that_takes_out_what_made_its_author_an_a
         )
         assert set(anew.members) == set(bob.group(room).members)
         assert set(anew.membership.acts()) == set(bob.group(room).membership.acts())
+
+
+async def test_whoever_comes_back_after_nothing_of_its_log_was_left_forks_nothing(
+    tmp_path: Path,
+) -> None:
+    """It would begin the very log anew, and be taken for somebody who writes two histories."""
+    async with Crew.open(tmp_path, "ann", "bob", "mallory") as crew:
+        ann, bob, mallory = crew["ann"], crew["bob"], crew["mallory"]
+        room = await crew.found("ann")
+        await crew.bring("ann", "bob", "mallory")
+        await (await ann.room()).set_role(mallory.id, "admin")
+        await crew.link_all("ann", "bob", "mallory")
+        await bob.say("before")
+        await crew.settle("ann", "bob", "mallory")
+        await crew.cut_all()
+        await crew.link("ann", "mallory")
+        await _send(crew, _removal(mallory, room, bob.person), "mallory", "ann")
+        await crew.until(lambda: bob.person not in ann.group(room).members)
+        await crew.link("ann", "bob")
+        await crew.until(lambda: bob.person not in bob.group(room).members)
+        await crew.bring("ann", "bob", ask=True)
+        await crew.asked("ann")
+        await (await ann.room()).approve("bob")
+        await crew.until(lambda: bob.person in bob.group(room).members)
+        await bob.say("after")
+        await crew.settle("ann", "bob")
+        assert (await ann.texts())[-1] == "after"
+        assert not ann.group(room).forks
+        assert not bob.group(room).forks

@@ -54,6 +54,8 @@ async def test_a_chain_that_does_not_count_at_all_is_gone(database: Database) ->
     assert cut is None
     assert await database.read(lambda tx: journal.heads(tx, ROOM)) == []
     assert await database.read(order) == []
+    assert await database.read(lambda tx: withheld.holds(tx, bob.chain))
+    assert not await database.read(lambda tx: withheld.holds(tx, Author(b"A").chain))
     assert (
         await database.write(lambda tx: withheld.withhold(tx, bob.chain, VOID, CERTIFICATE)) is None
     )
