@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 import msgspec
 
@@ -180,7 +181,8 @@ class Chains:
         """grows when a commit fails, and when all is as on disk again: what was said is void"""
         self.asks: dict[bytes, Ask] = {}
         """chain -> the one ask that stands for it: all links of the room see it"""
-        self._covered: dict[bytes, bytes] = {}
+        self._fresh: dict[bytes, None] = {}
+        """chains of which no entry of ours names the head, the one that moved last at the end"""
         self._digest: bytes | None = None
 
     @property
@@ -229,8 +231,9 @@ class Chains:
         return head.seq if head else -1
 
     def restore(self, chain: bytes, head: Head) -> None:
-        """Put in what the store holds."""
+        """Put in what the store holds; the chain that moved last is the last."""
         self.heads[chain] = head
+        self._fresh[chain] = None
         self._digest = None
 
     def certify(self, certificate: Certificate) -> None:
@@ -488,22 +491,22 @@ class Chains:
         return max(self.epochs, default=None)
 
     def _causes(self, own: bytes) -> tuple[bytes, ...]:
-        """Newest heads of other chains that our chain does not name yet, at most four."""
-        fresh = sorted(
-            (
-                (head.time, chain, head.id)
-                for chain, head in self.heads.items()
-                if chain != own and self._covered.get(chain) != head.id
-            ),
-            reverse=True,
-        )[:AFTER_MAX]
-        for _, chain, id_ in fresh:
-            self._covered[chain] = id_
-        return tuple(sorted(id_ for _, _, id_ in fresh))
+        """The heads of other chains that our chain does not name yet, the last to come at most.
+
+        Not those of the latest times: whoever writes answers what it has just seen, and whose clock
+        is far behind would never be answered.
+        """
+        others = (chain for chain in reversed(self._fresh) if chain != own and chain in self.heads)
+        fresh = list(islice(others, AFTER_MAX))
+        for chain in fresh:
+            del self._fresh[chain]
+        return tuple(sorted(self.heads[chain].id for chain in fresh))
 
     def _advance(self, entry: Entry) -> None:
         header = entry.header
         self.heads[entry.chain] = Head(header.seq, entry.id, header.device, header.time)
+        self._fresh.pop(entry.chain, None)
+        self._fresh[entry.chain] = None
         self._digest = None
 
 

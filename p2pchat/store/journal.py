@@ -168,8 +168,10 @@ def _number(tx: Connection, chain: bytes) -> int | None:
 
 
 def heads(tx: Connection, room: bytes) -> list[HeadRow]:
+    """Where a room's chains stand, the one that moved last at the end."""
     rows = tx.execute(
-        "SELECT chain, head_seq, head_id, device, head_time, forked FROM chains WHERE room = ?",
+        "SELECT chain, head_seq, head_id, device, head_time, forked FROM chains WHERE room = ?"
+        " ORDER BY (SELECT number FROM entries WHERE entries.id = head_id)",
         (room,),
     )
     return [HeadRow(*row) for row in rows]

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from p2pchat.core.bounds import FORKS_EACH_MAX
-from p2pchat.core.chain import Accepted, Branch, Fork, ForkProof, Verdict
+from p2pchat.core.chain import Accepted, Branch, Fork, ForkProof, Head, Verdict
 from p2pchat.core.entry import (
     DELETE,
     DEVICE,
@@ -16,7 +16,7 @@ from p2pchat.core.entry import (
     statement,
 )
 from p2pchat.core.identity import Identity
-from tests.harness.pair import Journal, forks, random_from
+from tests.harness.pair import START, Journal, forks, random_from
 
 
 @pytest.fixture
@@ -243,6 +243,23 @@ def test_entries_name_what_their_author_had_seen(journals: tuple[Journal, Journa
     assert bob.say("again").header.after == ()
     bob.take([ann.say("more")])
     assert len(bob.say("seen").header.after) == 1
+
+
+def test_what_came_last_is_named_first_however_wrong_its_clock(
+    journals: tuple[Journal, Journal],
+) -> None:
+    ann, bob = journals
+    ann.begin([bob.identity])
+    ids = [bytes([number]) * 32 for number in range(6)]
+    for number, id_ in enumerate(ids):
+        # Each clock is further behind than the one before.
+        head = Head(0, id_, bob.identity.device, START - (number << 40))
+        ann.chains.restore(id_[:16], head)
+    assert ann.say("one").header.after == tuple(ids[2:])
+    assert ann.say("two").header.after == tuple(ids[:2])
+    assert ann.say("three").header.after == ()
+    ann.chains.restore(ids[0][:16], Head(1, bytes(32), bob.identity.device, 0))
+    assert ann.say("four").header.after == (bytes(32),)
 
 
 def test_of_whoever_forks_without_end_nothing_is_taken_and_little_kept(

@@ -70,10 +70,14 @@ async def test_heads_move_with_what_is_appended(database: Database) -> None:
         bob.chain: (0, third.id, bob.device),
     }
     assert {head.time for head in heads} == {second.header.time, third.header.time}
+    assert [head.chain for head in heads] == [alice.chain, bob.chain]
     assert not any(head.forked for head in heads)
     assert await database.read(lambda tx: journal.count(tx, ROOM)) == 3
     assert await database.read(journal.count) == 4
     assert await database.read(journal.newest_time) == third.header.time
+    await database.write(lambda tx: journal.append(tx, [alice.write(at_s=-9)]))
+    moved = await database.read(lambda tx: journal.heads(tx, ROOM))
+    assert [head.chain for head in moved] == [bob.chain, alice.chain], "as they came"
 
 
 @pytest.mark.parametrize("what", ["a gap", "a repetition", "another branch"])
