@@ -16,7 +16,7 @@ from p2pchat.cli.intake import beginning, intake
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
 from p2pchat.cli.spout import spout
-from p2pchat.errors import Error
+from p2pchat.errors import BadInput, Error
 
 __all__ = ["export_", "import_"]
 
@@ -129,8 +129,11 @@ async def _take(
 
 
 def _is_archive(path: Path) -> bool:
+    """Raises errors.BadInput `file-missing`, before any profile is made for a mistyped path."""
     try:
         with path.open("rb") as file:
             return file.read(len(_ARCHIVE)) == _ARCHIVE
-    except OSError:
-        return False
+    except OSError as error:
+        raise BadInput(
+            "file-missing", f"{path} cannot be read: {error.strerror}", "check the path"
+        ) from error

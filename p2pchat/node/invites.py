@@ -50,6 +50,8 @@ class _Hosted:
     registrations: list[Registration]
     offer: Transport | None
     outcome: "asyncio.Future[Session]"
+    over: bool = False
+    """whether it was used or taken back in an earlier run: who comes is told so"""
 
 
 class Invites:
@@ -67,7 +69,8 @@ class Invites:
                 invite = Invite(
                     self._door.identity().person, row.secret, int(row.expires), b"", None
                 )
-                self._host(invite, None, None if row.nameplate else row.password)
+                hosted = self._host(invite, None, None if row.nameplate else row.password)
+                hosted.over = row.state != "open"
 
     def _forget(self, tx: Connection) -> None:
         table.forget_expired(tx, self._door.wall() - _REMEMBERED_S)
@@ -156,7 +159,7 @@ class Invites:
         self._host(invite, transport, key)
         return invite
 
-    def _host(self, invite: Invite, transport: Transport | None, password: bytes | None) -> None:
+    def _host(self, invite: Invite, transport: Transport | None, password: bytes | None) -> _Hosted:
         outcome: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
         # Nobody need wait for it.
         outcome.add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -168,6 +171,7 @@ class Invites:
         self._door.tasks.create_task(self._expire(hosted))
         if transport is not None:
             self._door.tasks.create_task(transport.keep_alive())
+        return hosted
 
     async def _expire(self, hosted: _Hosted) -> None:
         await asyncio.sleep(max(0.0, hosted.invite.expires + _LATE_S - self._door.wall()))
@@ -327,7 +331,7 @@ class Invites:
     @property
     def waiting(self) -> int:
         """Invites that nobody has come by yet."""
-        return sum(not hosted.outcome.done() for hosted in self._hosted.values())
+        return sum(not (hosted.over or hosted.outcome.done()) for hosted in self._hosted.values())
 
     async def close(self) -> None:
         for hosted in list(self._hosted.values()):

@@ -50,6 +50,16 @@ async def test_an_invite_outlives_its_makers_restart(tmp_path: Path) -> None:
         assert (await bob.join(blob, timeout=WAIT_S)).name == "Ann"
 
 
+async def test_an_invite_that_is_over_waits_no_more_after_a_restart(tmp_path: Path) -> None:
+    async with person(tmp_path, "Ann") as ann, person(tmp_path, "Bob") as bob:
+        await meet(ann, bob)
+        await ann.withdraw((await ann.invite()).id)
+        await ann.invite()
+        assert (await ann.status()).invites == 1
+    async with person(tmp_path, "Ann") as ann:
+        assert (await ann.status()).invites == 1
+
+
 async def test_a_withdrawn_invite_is_worth_nothing(tmp_path: Path) -> None:
     async with person(tmp_path, "Ann", lan=True) as ann, person(tmp_path, "Bob", lan=True) as bob:
         invitation = await ann.invite()
