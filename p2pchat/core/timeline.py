@@ -34,7 +34,8 @@ from p2pchat.core.bounds import CLOCK_PULL_MS
 
 __all__ = ["Node", "Timeline", "Web", "ahead_ms", "clock_off_ms"]
 
-_MARK_MS = 60_000
+_MARK_MS = CLOCK_PULL_MS + 60_000
+"""A right clock may have been pulled by a wrong one, and is not to be marked for that."""
 _RUN_MAX = 64
 _WITNESSES_MAX = 16
 
@@ -78,7 +79,8 @@ class Web(Protocol):
 
 
 def clock_off_ms(time: int, eff: int, now_ms: int) -> int | None:
-    """How far an entry's clock was ahead of its place (less than 0: behind), if by over a minute.
+    """How far an entry's clock was ahead of its place (less than 0: behind), if by over two
+    minutes.
 
     Nobody may have followed it yet: then it is ahead if it is so of our own wall, `now_ms`, beyond
     what a right clock may have been pulled.
@@ -90,7 +92,7 @@ def clock_off_ms(time: int, eff: int, now_ms: int) -> int | None:
 def ahead_ms(time: int, now_ms: int) -> int | None:
     """How far a time is ahead of our wall, if beyond what a right clock may have been pulled."""
     early = (time >> 16) - now_ms
-    return early if early > CLOCK_PULL_MS + _MARK_MS else None
+    return early if early > _MARK_MS else None
 
 
 class Timeline:

@@ -339,9 +339,10 @@ def test_of_many_witnesses_the_same_are_heard_whatever_came_first(
 
 
 def test_wrong_clocks_are_marked() -> None:
-    assert clock_off_ms(100_000 << 16, 0, 100_000) == 100_000
-    assert clock_off_ms(0, 100_000 << 16, 100_000) == -100_000
-    assert clock_off_ms(59_000 << 16, 0, 59_000) is None
+    assert clock_off_ms(130_000 << 16, 0, 130_000) == 130_000
+    assert clock_off_ms(0, 130_000 << 16, 130_000) == -130_000
+    # A right one, which somebody's wrong one has pulled, and an answer has put in its place.
+    assert clock_off_ms(119_000 << 16, 0, 59_000) is None
 
 
 def test_what_is_ahead_of_us_is_so_by_more_than_a_right_clock_can_be() -> None:
