@@ -59,6 +59,9 @@ class Attention:
 
     def away(self, away: bool) -> None:  # noqa: FBT001  (its state)
         self._away = away
+        if away:
+            # The keys that said so are no sign of anybody who is back.
+            self._keyed = False
         self._wake.set()
 
     def moved(self, room: str) -> None:

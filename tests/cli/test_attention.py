@@ -81,6 +81,18 @@ async def test_what_is_shown_while_away_is_read_once_somebody_is_back() -> None:
         await node.until(first, ReadRequest(room="r", upto="three"), ReadRequest(room="other"))
 
 
+async def test_who_says_to_be_away_is_not_back_for_having_said_it() -> None:
+    async with attending() as (attention, node, _):
+        attention.keyed("r", "/away")
+        attention.keyed("r", "")
+        attention.away(True)
+        attention.shown("r", "one")
+        await asyncio.sleep(0.2)
+        assert node.asked == []
+        attention.keyed("r", "/")
+        await node.until(PresenceRequest())
+
+
 async def test_a_node_that_fails_ends_nothing() -> None:
     async with attending() as (attention, node, refreshed):
         node.broken = True

@@ -22,6 +22,7 @@ from tests.signaling.neighbours import Attempt
 SLOT = SlotKeys.derive(bytes(32))
 OFFER = description(HOST)
 ANSWER = description(PUBLIC, role="active")
+_DAY_S = 86_400
 
 
 class Memory:
@@ -89,16 +90,21 @@ class Server:
         return self.answer
 
 
-def carrier(memory: Memory, wall: Callable[[], float] = time.time):  # type: ignore[no-untyped-def]
+def noon() -> float:
+    """Today's: for hours about the end of a period two are looked into, and each has its offer."""
+    return time.time() // _DAY_S * _DAY_S + _DAY_S / 2
+
+
+def carrier(memory: Memory, wall: Callable[[], float] = noon):  # type: ignore[no-untyped-def]
     return DhtCarrier.open(memory, random=os.urandom, wall=wall)
 
 
 def offers(wall: float | None = None) -> ItemKeys:
-    return ItemKeys.derive(SLOT.offer, periods(wall or time.time())[0])
+    return ItemKeys.derive(SLOT.offer, periods(wall or noon())[0])
 
 
 def answers(wall: float | None = None) -> ItemKeys:
-    return ItemKeys.derive(SLOT.answer, periods(wall or time.time())[0])
+    return ItemKeys.derive(SLOT.answer, periods(wall or noon())[0])
 
 
 def standing(memory: Memory, keys: ItemKeys) -> Content | None:
@@ -143,7 +149,7 @@ async def test_who_leaves_takes_back_what_stands_there() -> None:
     memory = Memory()
     async with asyncio.timeout(10), carrier(memory) as one:
         registration = one.serve(SLOT, Server())
-        await memory.until(lambda: len(memory.items) == len(periods(time.time())))
+        await memory.until(lambda: len(memory.items) == len(periods(noon())))
         sizes = {len(item.value) for item in memory.items.values()}
         registration.close()
         await memory.until(lambda: standing(memory, answers()) == Content(Kind.EMPTY))
@@ -174,7 +180,7 @@ async def test_a_restarted_server_answers_although_its_earlier_self_did_not() ->
 
 async def test_a_replayed_offer_is_answered_once() -> None:
     memory, server = Memory(), Server()
-    envelope = seal_offer(SLOT, OFFER, time.time(), os.urandom)
+    envelope = seal_offer(SLOT, OFFER, noon(), os.urandom)
     async with asyncio.timeout(10), carrier(memory) as two:
         two.serve(SLOT, server)
         for _ in range(3):
@@ -197,7 +203,7 @@ async def test_an_item_with_an_old_seq_is_counted_and_ignored() -> None:
             return self.items.get(key)
 
     memory = Rewinding()
-    envelope = seal_offer(SLOT, OFFER, time.time(), os.urandom)
+    envelope = seal_offer(SLOT, OFFER, noon(), os.urandom)
     value = seal_item(keys, Content(Kind.EMPTY), os.urandom)
     memory.items[keys.public] = Item(value, 7)
     async with asyncio.timeout(10), carrier(memory) as two:
@@ -291,7 +297,7 @@ async def test_what_nobody_wants_is_not_offered() -> None:
         two.serve(SLOT, Server())
         registration = one.seek(SLOT, seeker)
         await memory.until(lambda: answers().public in memory.items)
-        while registration.ways[periods(time.time())[0]].rendezvous.state != "resting":
+        while registration.ways[periods(noon())[0]].rendezvous.state != "resting":
             await asyncio.sleep(0.01)
         assert offers().public not in memory.items
         seeker.wanted = True
