@@ -19,6 +19,7 @@ __all__ = [
     "Attached",
     "attach",
     "attached",
+    "check_free",
     "default_home",
     "host",
     "is_locked",
@@ -41,6 +42,11 @@ def is_locked(home: Path) -> bool:
         return keyfile.is_locked((home.expanduser() / "key").read_bytes())
     except (OSError, ValueError, errors.Error):
         return False
+
+
+def check_free(home: Path) -> None:
+    """Raises errors.Busy `home-in-use` where a node runs on the profile."""
+    Profile.open(home).close()
 
 
 def lock(home: Path, passphrase: Passphrase, new: str | None) -> None:

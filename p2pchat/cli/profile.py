@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from p2pchat import events
-from p2pchat.api.attach import is_locked, lock, settings
+from p2pchat.api.attach import check_free, is_locked, lock, settings
 from p2pchat.api.attach import repair as rebuild
 from p2pchat.api.routes.asking import NameRequest
 from p2pchat.api.routes.profile import DoctorRequest
@@ -55,6 +55,10 @@ async def passphrase_(out: Output, common: Common, new_file: Path | None, *, rem
     """
     if remove and new_file is not None:
         raise usage("--remove leaves no passphrase, so there is no new one", "give one of the two")
+    known = (common.folder / "key").exists()
+    if known:
+        # Before anybody is asked for what could not be set.
+        check_free(common.folder)
     locked = is_locked(common.folder)
     new = None
     if not remove:
@@ -63,8 +67,8 @@ async def passphrase_(out: Output, common: Common, new_file: Path | None, *, rem
             given = read_secret(new_file)
         elif given is None and not locked:
             given = common.passphrase()
-        new = new_passphrase(given)
-    if not (common.folder / "key").exists():
+        new = new_passphrase(given, give="P2PCHAT_NEW_PASSPHRASE or --new-file FILE")
+    if not known:
         async with common.attach(online=False) as node:
             greet(out, node)
     await asyncio.to_thread(lock, common.folder, common.passphrase, new)

@@ -37,5 +37,5 @@ def since(text: str, now: float | None = None) -> float:
         raise BadInput(
             "time-malformed",
             f"{text!r} is no time",
-            "write 2h, 3d, 1w, today, yesterday, 2026-01-31 or 2026-01-31T18:00",
+            "write 5m, 2h, 3d, 1w, today, yesterday, 2026-01-31 or 2026-01-31T18:00",
         ) from None

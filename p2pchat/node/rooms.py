@@ -606,7 +606,7 @@ class Rooms:
             raise errors.BadInput(
                 "entry-unknown",
                 f"{many} messages have an id that begins with {printable(prefix)!r}",
-                "see the ids with p2pchat log ROOM --json",
+                "p2pchat log ROOM shows the ids",
             )
         return matching[0]
 

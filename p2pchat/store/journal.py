@@ -288,7 +288,7 @@ def entry(tx: Connection, id_: bytes) -> Entry:
         raise BadInput(
             "entry-unknown",
             "there is no entry of that id here",
-            "see the ids with p2pchat log ROOM --json",
+            "p2pchat log ROOM shows the ids",
         )
     return found
 

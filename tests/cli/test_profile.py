@@ -1,3 +1,4 @@
+from p2pchat.store.profile import Profile
 from tests.harness.homes import Home
 
 
@@ -25,3 +26,16 @@ def test_settings_are_shown_with_where_they_came_from(ann: Home) -> None:
 def test_completion_is_a_script(ann: Home) -> None:
     assert "_P2PCHAT_COMPLETE" in ann.run("completion", "bash", json=False).out
     ann.run("completion", "bash", code=2)
+
+
+def test_a_passphrase_is_not_asked_for_where_it_could_not_be_set(ann: Home) -> None:
+    ann.run("init")
+    profile = Profile.open(ann.path)
+    try:
+        error = ann.run("passphrase", code=6).found("error")[0]
+        assert error["code"] == "home-in-use"
+    finally:
+        profile.close()
+    error = ann.run("passphrase", code=2, env={"P2PCHAT_NEW_PASSPHRASE": ""}).found("error")[0]
+    assert error["code"] == "passphrase-missing"
+    assert "P2PCHAT_NEW_PASSPHRASE" in str(error["hint"])
