@@ -334,13 +334,14 @@ def tail(
 ) -> list[Entry]:
     """The newest `last` entries of these kinds in display order, oldest first.
 
-    None by the devices `hidden`.
+    None by the devices `hidden`. Since when goes by their times, and by where they stand: what
+    answers something new is new, also where its author's clock was behind.
     """
     marks = ", ".join("?" * len(kinds))
     since = stamp(since_s) if since_s is not None else 0
     rows = tx.execute(
-        f"SELECT {COLUMNS} FROM entries WHERE room = ? AND kind IN ({marks}) AND time >= ?"  # noqa: S608
-        f"{but(hidden)} ORDER BY eff DESC, chain_id DESC, seq DESC LIMIT ?",
+        f"SELECT {COLUMNS} FROM entries WHERE room = ? AND kind IN ({marks})"  # noqa: S608
+        f" AND max(time, eff) >= ?{but(hidden)} ORDER BY eff DESC, chain_id DESC, seq DESC LIMIT ?",
         (room, *kinds, since, *hidden, -1 if last is None else last),
     )
     return list(entries_of(rows))[::-1]

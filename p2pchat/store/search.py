@@ -132,7 +132,7 @@ def find(
     rows = tx.execute(
         f"SELECT {journal.COLUMNS} FROM entries WHERE number IN"  # noqa: S608  (constants)
         " (SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT ?)"
-        f" AND room = ? AND kind IN ({marks}) AND time >= ?{journal.but(hidden)}"
+        f" AND room = ? AND kind IN ({marks}) AND max(time, eff) >= ?{journal.but(hidden)}"
         " ORDER BY eff DESC, chain_id DESC, seq DESC LIMIT ?",
         (query(room, words), wide, room, *kinds, since, *hidden, -1 if last is None else last),
     )

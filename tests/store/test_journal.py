@@ -424,3 +424,18 @@ async def test_one_id_is_found_without_reading_the_room(database: Database) -> N
         return steps
 
     assert await database.write(work) < 30, "in tens of instructions"
+
+
+async def test_what_answers_something_new_is_new_whatever_its_clock(database: Database) -> None:
+    alice, bob = Author(b"A"), Author(b"B")
+    noon, day = START_MS / 1000, 86_400
+    right = alice.write(b"right", at_s=10)
+    behind = bob.write(b"days behind", at_s=-5 * day, after=(right.id,))
+    await database.write(lambda tx: add(tx, right))
+    await database.write(lambda tx: add(tx, behind))
+    agrees = Author(b"C").write(b"still right", at_s=20, after=(right.id,))
+    await database.write(lambda tx: add(tx, agrees))
+    found = await database.read(
+        lambda tx: journal.tail(tx, ROOM, (MESSAGE,), last=None, since_s=noon + 5)
+    )
+    assert texts(found) == [b"right", b"days behind", b"still right"]
