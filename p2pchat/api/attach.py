@@ -25,6 +25,7 @@ __all__ = [
     "is_locked",
     "lock",
     "repair",
+    "repairable",
     "restore",
     "running_process",
     "settings",
@@ -64,21 +65,38 @@ def lock(home: Path, passphrase: Passphrase, new: str | None) -> None:
         profile.close()
 
 
-async def repair(home: Path, passphrase: Passphrase) -> tuple[int, int, Path]:
+async def repair(home: Path, passphrase: Passphrase) -> tuple[int, int, int, Path] | None:
     """Put a new journal of all that is whole in the place of a damaged one; no node may run.
 
-    Answers the entries kept, those lost, and where the old one lies. Raises errors.Busy,
-    errors.Refused `passphrase-wrong`, errors.Error.
+    Answers the entries kept, those of them whose bodies are lost, those lost, and where the old one
+    lies; None where nothing was wrong. Raises errors.Busy, errors.Refused `passphrase-wrong`,
+    errors.Error.
     """
-    from p2pchat.node.repair import rebuild
+    from p2pchat.node.repair import repair
 
     profile = Profile.open(home)
     try:
         key = await asyncio.to_thread(profile.key, os.urandom, passphrase)
-        rebuilt = await rebuild(profile, key)
+        rebuilt = await repair(profile, key)
     finally:
         profile.close()
-    return rebuilt.kept, rebuilt.lost, rebuilt.old
+    if rebuilt is None:
+        return None
+    return rebuilt.kept, rebuilt.bare, rebuilt.lost, rebuilt.old
+
+
+def repairable(home: Path, passphrase: Passphrase) -> None:
+    """Whether a repair could begin, of a journal that cannot be opened. Blocks.
+
+    Raises errors.Error `home-damaged` where it could not, with what else to do; else as `repair`.
+    """
+    from p2pchat.node.repair import check
+
+    profile = Profile.open(home)
+    try:
+        check(profile, profile.key(os.urandom, passphrase))
+    finally:
+        profile.close()
 
 
 def restore(home: Path, path: Path, passphrase: str | None) -> None:

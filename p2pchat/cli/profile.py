@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from p2pchat import events
-from p2pchat.api.attach import check_free, is_locked, lock, settings
+from p2pchat.api.attach import check_free, is_locked, lock, repairable, settings
 from p2pchat.api.attach import repair as rebuild
 from p2pchat.api.routes.asking import NameRequest
 from p2pchat.api.routes.profile import DoctorRequest
@@ -106,8 +106,8 @@ async def doctor_(out: Output, common: Common, blob: tuple[str, ...], *, repair:
     """Look for what could go wrong, in plain words; exit code 1 if something has to be done.
 
     Reads and checks the whole journal, and looks at what of this network could keep two people
-    apart; it asks only servers that the settings name. `--repair` keeps the damaged journal aside;
-    what is lost comes back from friends with the next sync.
+    apart; it asks only servers that the settings name. `--repair` keeps the damaged journal aside,
+    and leaves a whole one alone; what is lost comes back from friends with the next sync.
 
     With an invite (`-`: read it from stdin) it tells what that offers, and why it may not lead to
     its maker from here; the invite is not used up.
@@ -116,8 +116,12 @@ async def doctor_(out: Output, common: Common, blob: tuple[str, ...], *, repair:
         raise usage("an invite needs no repair", "give one of the two")
     request = DoctorRequest(blob=read_argument(" ".join(blob)) if blob else None)
     if repair:
-        kept, lost, old = await rebuild(common.folder, common.passphrase)
-        text = f"{kept} entries kept, {lost} lost; the old journal is {old}"
+        rebuilt = await rebuild(common.folder, common.passphrase)
+        text = "the journal is whole: there was nothing to repair, and it is as it was"
+        if rebuilt is not None:
+            kept, bare, lost, old = rebuilt
+            without = f" ({bare} of them without what they say)" if bare else ""
+            text = f"{kept} entries kept{without}, {lost} lost; the old journal is {old}"
         out.row(events.Finding(check="repair", ok=True, text=text))
     whole = True
     try:
@@ -129,7 +133,12 @@ async def doctor_(out: Output, common: Common, blob: tuple[str, ...], *, repair:
     except Error as error:
         if error.code != "home-damaged":
             raise
-        out.row(events.Finding(check="journal", ok=False, text=error.message, hint=error.hint))
+        told = error
+        try:
+            await asyncio.to_thread(repairable, common.folder, common.passphrase)
+        except Error as hopeless:
+            told = hopeless
+        out.row(events.Finding(check="journal", ok=False, text=told.message, hint=told.hint))
         whole = False
     return 0 if whole else 1
 

@@ -204,6 +204,20 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
             ),
         )
 
+    def holds(self) -> bool:
+        """Whether the certificate holds, and is that of these private halves."""
+        try:
+            person, device = SigningKey(self.person_seed), SigningKey(self.device_seed)
+            made = self._certified(person, device, self.prekey_secret, self.certificate.name)
+        except (CryptoError, ValueError):
+            return False
+        ours, shown = made.certificate, self.certificate
+        return shown.holds() and (ours.person, ours.device, ours.prekey) == (
+            shown.person,
+            shown.device,
+            shown.prekey,
+        )
+
     @property
     def person(self) -> bytes:
         return self.certificate.person

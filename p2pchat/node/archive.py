@@ -121,18 +121,30 @@ def write_archive(
 ) -> None:
     """Write the whole profile, under `passphrase`. Blocks: run it in a thread.
 
-    Raises errors.Error `home-unwritable`, `disk-full`.
+    Raises errors.Error `home-unwritable`, `disk-full`, `home-damaged`.
     """
     new_key = random(keyfile.KEY_BYTES)
     copy = profile.home / "archive.new"
     try:
         copy.unlink(missing_ok=True)
-        snapshot.take(profile.database_path, key, copy, new_key)
+        try:
+            snapshot.take(profile.database_path, key, copy, new_key)
+        except Error as error:
+            raise _incomplete(error) if error.code == "home-damaged" else error from error
         with _replacing(path) as file, copy.open("rb") as source:
             file.write(_MAGIC + keyfile.lock(new_key, passphrase, random) + b"\n")
             _copy(source, file)
     finally:
         copy.unlink(missing_ok=True)
+
+
+def _incomplete(error: Error) -> Error:
+    """An archive is the whole database: half of one would look like all there is."""
+    return Error(
+        "home-damaged",
+        f"the journal is damaged, and no archive was written: {error.message}",
+        "p2pchat doctor --repair first, then the archive; --format jsonl writes what can be read",
+    )
 
 
 @contextmanager

@@ -87,6 +87,7 @@ class Node:
                 config = configuration.load(profile.config_path)
             given = passphrase if callable(passphrase) else lambda: passphrase
             key = await asyncio.to_thread(profile.key, os.urandom, given)
+            profile.check_database()
             database = await Database.open(profile.database_path, key)
             stack.push_async_callback(database.aclose)
             bus = Bus()

@@ -16,7 +16,7 @@ from p2pchat.core.identity import Identity, Random, id_text
 from p2pchat.errors import Error
 from p2pchat.store import meta
 from p2pchat.store.database import Connection, Database
-from p2pchat.store.profile import Profile
+from p2pchat.store.profile import REMEDY, Profile
 from p2pchat.text import checked_name
 
 __all__ = ["Owner"]
@@ -47,8 +47,8 @@ class Owner:
             if stored is None and beside:
                 raise Error(
                     "home-damaged",
-                    f"the database {profile.database_path} is empty, and has not always been so",
-                    "restore it from a copy, or choose another --home to start anew",
+                    f"the journal {profile.database_path} has no identity any more",
+                    REMEDY,
                 )
             if stored is None:
                 chosen = checked_name(name or os.environ.get("P2PCHAT_NAME") or _login_name())

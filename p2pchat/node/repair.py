@@ -6,12 +6,16 @@ damaged, and what follows it in its chain, is left behind; peers that have it br
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from p2pchat.core.acts import CREATE
 from p2pchat.core.bounds import RUN_BYTES, RUN_ENTRIES_MAX
@@ -24,21 +28,15 @@ from p2pchat.core.entry import (
     entry_id,
     signature_holds,
 )
-from p2pchat.core.identity import Certificate
+from p2pchat.core.identity import Certificate, Identity
 from p2pchat.errors import Error
-from p2pchat.store import expiring, journal, meta, rooms, search, snapshot, withheld
-from p2pchat.store.database import Connection, Database
+from p2pchat.node.rebuilding import explain
+from p2pchat.store import expiring, journal, meta, remnants, rooms, search, snapshot, withheld
+from p2pchat.store.database import SCHEMA_VERSION, Connection, Database
 from p2pchat.store.journal import HeadRow
-from p2pchat.store.profile import Profile
+from p2pchat.store.profile import REMEDY, Profile, unwritable
 
-__all__ = ["Damage", "Rebuilt", "find_damage", "rebuild"]
-
-_TABLES = (
-    "meta", "contacts", "trust", "invites", "pursuits", "shares", "rooms", "members", "epochs",
-    "forks", "withheld", "arrivals", "joins", "invite_rooms", "dropped", "lacking", "receipts",
-    "expiring", "lacking_asked",
-)  # fmt: skip
-"""What is copied as far as it can be read; all else follows from entries, and is made anew."""
+__all__ = ["Damage", "Rebuilt", "check", "find_damage", "rebuild", "repair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +54,11 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """Entries kept, and entries of which the journal only knew that it had them."""
+    """Entries kept, those of them whose bodies are lost, and entries of which the journal only knew
+    that it had them, or that hang on such."""
 
     kept: int
+    bare: int
     lost: int
     old: Path
 
@@ -145,6 +145,37 @@ def _holding(chains: Chains, found: list[Entry]) -> tuple[Entry, ...]:
     return tuple(found)
 
 
+async def repair(profile: Profile, key: bytes) -> Rebuilt | None:
+    """Rebuild the journal if anything is wrong with it; None: it is whole, and stays as it is.
+
+    No node may run. Raises errors.Error.
+    """
+    await asyncio.to_thread(check, profile, key)
+    try:
+        async with _opened(profile.database_path, key) as database:
+            if not await find_damage(database) and await database.read(_identity) is not None:
+                return None
+    except Error as error:
+        if error.code != "home-damaged":
+            raise
+    return await rebuild(profile, key)
+
+
+def check(profile: Profile, key: bytes) -> None:
+    """Raises errors.Error `home-damaged` where there is nothing that a repair could begin with,
+    `home-newer`."""
+    profile.check_database()
+    with _readable(profile):
+        if (remnants.version(profile.database_path, key) or 0) > SCHEMA_VERSION:
+            raise Error(
+                "home-newer",
+                "the profile was written by a newer p2pchat",
+                "update p2pchat, or choose another --home",
+            )
+        if remnants.identity(profile.database_path, key) is None:
+            raise Error("home-damaged", "the identity itself cannot be read", REMEDY)
+
+
 async def rebuild(profile: Profile, key: bytes) -> Rebuilt:
     """Put a new database with all that is whole in the place of the old one, which is kept aside.
 
@@ -152,39 +183,73 @@ async def rebuild(profile: Profile, key: bytes) -> Rebuilt:
     one than is left here. Raises errors.Error.
     """
     path, copy = profile.database_path, profile.home / "journal.new"
-    old = profile.home / "journal.damaged"
-    for name in (copy, *(copy.with_name(copy.name + end) for end in ("-wal", "-shm"))):
-        name.unlink(missing_ok=True)
-    source, target = await Database.open(path, key), await Database.open(copy, key)
-    kept = lost = 0
+    rows = profile.home / "journal.rows"
+    await asyncio.to_thread(check, profile, key)
     try:
-        for table in _TABLES:
-            rows = await source.read(partial(_rows, table=table))
-            await target.write(partial(_put, table=table, rows=rows))
-        if await target.read(partial(meta.get, name="identity")) is None:
-            raise Error(
-                "home-damaged",
-                "the identity itself cannot be read",
-                "restore the profile from an archive: p2pchat --home NEW import FILE",
-            )
-        async for chains, head, entries in _whole(source):
-            if entries:
-                await target.write(partial(journal.insert, entries=entries))
-                kept += len(entries)
-            else:
-                lost += _rest(chains, head)
-                acts = await _acts_beyond(source, chains, head)
-                await target.write(partial(_withhold, acts=acts))
-        await target.write(_mark_forks)
-        await target.write(search.clear)
-        await target.write(expiring.tidy)
-        await target.write(partial(meta.put, name="talk", value=b"0"))
+        _forget(copy, rows)
+        async with _opened(rows, key) as source, _opened(copy, key) as target:
+            with _readable(profile):
+                found = await source.write(partial(remnants.gather, path=path, key=key))
+            kept, bare, lost = await _refill(source, target, found)
+        await asyncio.to_thread(snapshot.renew, copy, key)
+        old = await asyncio.to_thread(_swap, path, copy)
+    except OSError as error:
+        raise unwritable(profile.home, error) from error
     finally:
-        await source.aclose()
-        await target.aclose()
-    await asyncio.to_thread(snapshot.renew, copy, key)
-    await asyncio.to_thread(_swap, path, copy, old)
-    return Rebuilt(kept, lost, old)
+        _forget(copy, rows)
+    return Rebuilt(kept, bare, lost, old)
+
+
+async def _refill(
+    source: Database, target: Database, found: remnants.Gathered
+) -> tuple[int, int, int]:
+    """From rows as they were found to a journal that holds: entries kept, bare, and lost."""
+    identity = await source.read(_identity)
+    if identity is None:
+        raise Error("home-damaged", "the identity itself cannot be read", REMEDY)
+    await source.write(partial(explain, identity=identity, guessed=found.guessed))
+    for table in remnants.TABLES:
+        rows = await source.read(partial(_rows, table=table))
+        await target.write(partial(_put, table=table, rows=rows))
+    kept = bare = lost = 0
+    async for chains, head, entries in _whole(source):
+        if entries:
+            await target.write(partial(journal.insert, entries=entries))
+            kept += len(entries)
+            bare += sum(entry.id in found.bare for entry in entries)
+        else:
+            lost += _rest(chains, head)
+            acts = await _acts_beyond(source, chains, head)
+            await target.write(partial(_withhold, acts=acts))
+    await target.write(_mark_forks)
+    await target.write(search.clear)
+    await target.write(expiring.tidy)
+    await target.write(partial(meta.put, name="talk", value=b"0"))
+    return kept, bare, lost
+
+
+@asynccontextmanager
+async def _opened(path: Path, key: bytes) -> AsyncIterator[Database]:
+    database = await Database.open(path, key)
+    try:
+        yield database
+    finally:
+        await database.aclose()
+
+
+@contextmanager
+def _readable(profile: Profile) -> Iterator[None]:
+    """An OSError of the damaged file, as an error for people."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{profile.database_path} cannot be read: {error.strerror}"
+        raise Error("home-damaged", what, REMEDY) from error
+
+
+def _identity(tx: Connection) -> Identity | None:
+    stored = meta.get(tx, "identity")
+    return msgspec.msgpack.decode(stored, type=Identity) if stored is not None else None
 
 
 async def _acts_beyond(
@@ -224,21 +289,36 @@ def _mark_forks(tx: Connection) -> None:
     tx.execute("UPDATE chains SET forked = 1 WHERE chain IN (SELECT chain FROM forks)")
 
 
-def _swap(path: Path, copy: Path, old: Path) -> None:
-    for end in ("-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + end).replace(old.with_name(old.name + end))
+def _swap(path: Path, copy: Path) -> Path:
+    """Put `copy` in the place of `path`; answers where the old one is now."""
+    old = _aside(path)
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        log.replace(old.with_name(old.name + "-wal"))
+    log.unlink(missing_ok=True)
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
     path.replace(old)
     copy.replace(path)
+    return old
+
+
+def _aside(path: Path) -> Path:
+    """A place for a damaged journal beside those of earlier repairs."""
+    first = path.with_name("journal.damaged")
+    numbered = (path.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+    logs = ((old, old.with_name(old.name + "-wal")) for old in itertools.chain([first], numbered))
+    return next(old for old, log in logs if not (os.path.lexists(old) or os.path.lexists(log)))
+
+
+def _forget(*paths: Path) -> None:
+    for path in paths:
+        for end in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def _rows(tx: Connection, table: str) -> list[tuple[Any, ...]]:
-    """As many as can be read."""
-    found: list[tuple[Any, ...]] = []
-    with suppress(Exception):  # the database's own errors: the rest is unreadable
-        for row in tx.execute(f"SELECT * FROM {table}"):  # noqa: S608  (constant)
-            found.append(row)  # noqa: PERF402  (to have those before the error)
-    return found
+    return tx.execute(f"SELECT * FROM {table}").fetchall()  # type: ignore[no-any-return]  # noqa: S608
 
 
 def _put(tx: Connection, table: str, rows: list[tuple[Any, ...]]) -> None:

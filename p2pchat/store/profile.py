@@ -23,7 +23,13 @@ from p2pchat.errors import Busy, Error
 from p2pchat.store import keyfile
 from p2pchat.store.keyfile import Passphrase
 
-__all__ = ["Profile", "default_home", "unwritable"]
+__all__ = ["REMEDY", "Profile", "default_home", "unwritable"]
+
+REMEDY = (
+    "restore an archive with p2pchat --home NEW import FILE, or put a copy of the profile back; "
+    "without either, p2pchat --home NEW init begins anew"
+)
+"""What is left to do where no repair can help."""
 
 # Never TMPDIR: another terminal's may differ, and gettempdir() looks elsewhere when the disk is
 # full; the node would be there and not be found.
@@ -174,6 +180,16 @@ class Profile:
         key = random(keyfile.KEY_BYTES)
         self.keep_key(keyfile.plain(key))
         return key
+
+    def check_database(self) -> None:
+        """Raises Error `home-damaged` where the journal is gone, though there has been one."""
+        path = self.database_path
+        wal = path.with_name(path.name + "-wal")
+        if not self.generation() or any(one.exists() and one.stat().st_size for one in (path, wal)):
+            return
+        state = "is empty" if path.exists() else "is missing"
+        what = f"the journal {path} {state}, and has not always been so"
+        raise Error("home-damaged", what, REMEDY)
 
     def is_locked(self) -> bool:
         """Whether a passphrase is set. Raises as `key` does."""

@@ -74,3 +74,16 @@ def test_the_ids_that_begin_with_a_text(one: bytes, other: bytes, length: int) -
 @pytest.mark.parametrize("prefix", ["", "1", "abc!", "ABC", "a" * 53, "é"])
 def test_what_no_id_begins_with(prefix: str) -> None:
     assert id_range(prefix) is None
+
+
+def test_an_identity_holds_only_with_its_own_keys() -> None:
+    random = random_from(7)
+    one, other = Identity.create("Ann", random), Identity.create("Bob", random)
+    assert one.holds()
+    assert one.renamed("Anna").holds()
+    for name in ("person_seed", "device_seed", "prekey_secret", "certificate"):
+        assert not msgspec.structs.replace(one, **{name: getattr(other, name)}).holds()
+    for name in ("person_seed", "device_seed", "prekey_secret"):
+        assert not msgspec.structs.replace(one, **{name: b"short"}).holds()
+    broken = msgspec.structs.replace(one.certificate, device_signature=bytes(64))
+    assert not msgspec.structs.replace(one, certificate=broken).holds()

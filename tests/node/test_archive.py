@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from p2pchat.errors import Error
 from p2pchat.node import archive
 from p2pchat.node.node import Node
 from p2pchat.store import journal
+from p2pchat.store.pages import PAGE_BYTES, Pages
 from p2pchat.store.profile import Profile
+from p2pchat.store.salvage import Salvage
 from tests.harness.crew import Crew
 from tests.node.people import acquaint, person
 
@@ -195,3 +198,24 @@ async def test_a_foreign_room_is_named_and_a_byte_order_mark_is_no_fault(tmp_pat
                 await _import(cat, tmp_path / "other")
             assert raised.value.code == "import-foreign"
             assert shown + lines[0]["room"][:8] in raised.value.message
+
+
+async def test_of_a_damaged_journal_no_archive_is_made_and_the_lines_are(tmp_path: Path) -> None:
+    await acquaint(tmp_path, "Ann", "Bob")
+    async with person(tmp_path, "Ann", online=False) as ann:
+        await (await ann.room("Bob")).send("hello")
+        path, key = ann.profile.database_path, ann._key
+    with closing(Pages(path, key)) as pages:
+        start = (Salvage(pages).roots["shares"] - 1) * PAGE_BYTES
+    data = bytearray(path.read_bytes())
+    data[start + 9] ^= 1
+    path.write_bytes(data)
+    async with person(tmp_path, "Ann", online=False) as ann:
+        with pytest.raises(Error) as raised:
+            await ann.export(tmp_path / "archive", passphrase="secret")
+        assert raised.value.code == "home-damaged"
+        assert "no archive was written" in raised.value.message
+        assert "doctor --repair first" in raised.value.hint
+        assert not (tmp_path / "archive").exists()
+        assert not list((tmp_path / "Ann").glob("*.new*"))
+        assert (await ann.export(tmp_path / "lines")).entries == 3

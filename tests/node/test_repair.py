@@ -2,17 +2,17 @@
 
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from p2pchat.core.entry import MESSAGE
 from p2pchat.errors import Error
-from p2pchat.node import repair
 from p2pchat.node.node import Node
-from p2pchat.node.repair import find_damage, rebuild
-from p2pchat.store import journal
-from p2pchat.store.database import Connection, Database
+from p2pchat.node.repair import check, find_damage, rebuild, repair
+from p2pchat.store import journal, remnants
+from p2pchat.store.database import Connection, Database, connect
 from p2pchat.store.profile import Profile
 from tests.harness.crew import Crew
 from tests.node.people import acquaint, meet, person
@@ -80,20 +80,154 @@ async def test_an_entry_that_does_not_hold_ends_what_is_kept(
         assert not await find_damage(ann._parts.database)
 
 
-async def test_a_page_that_cannot_be_read_costs_no_more_than_what_is_on_it(tmp_path: Path) -> None:
+def _pages(path: Path) -> list[int]:
+    return list(range(0, path.stat().st_size, 4096))
+
+
+@pytest.mark.timeout(240)
+async def test_no_altered_page_costs_more_than_what_one_entry_says(tmp_path: Path) -> None:
+    await _written(tmp_path)
+    home = tmp_path / "Ann"
+    path, copy = home / "journal.db", (home / "journal.db").read_bytes()
+    bare = 0
+    for start in _pages(path):
+        data = bytearray(copy)
+        data[start + 1500 : start + 1516] = (byte ^ 255 for byte in data[start + 1500 :][:16])
+        path.write_bytes(data)
+        profile = Profile.open(home)
+        rebuilt = await repair(profile, profile.key(os.urandom))
+        profile.close()
+        assert rebuilt is not None
+        assert (rebuilt.kept, rebuilt.lost) == (_MESSAGES + 2, 0), start
+        assert rebuilt.bare <= 1
+        bare += rebuilt.bare
+        assert rebuilt.old.read_bytes() == bytes(data)
+        assert sorted(one.name for one in home.glob("journal*")) == [
+            "journal.damaged",
+            "journal.db",
+        ]
+        rebuilt.old.unlink()
+        async with person(tmp_path, "Ann", online=False) as ann:
+            assert len(await _texts(ann, "Bob")) == _MESSAGES - rebuilt.bare
+            assert not await find_damage(ann._parts.database)
+    assert bare, "some page has messages on it"
+
+
+@pytest.mark.timeout(240)
+async def test_no_lost_page_costs_more_than_what_hangs_on_it(tmp_path: Path) -> None:
+    await _written(tmp_path)
+    home = tmp_path / "Ann"
+    path, copy = home / "journal.db", (home / "journal.db").read_bytes()
+    hopeless, whole = list[Error](), 0
+    for start in _pages(path):
+        path.write_bytes(copy[:start] + bytes(4096) + copy[start + 4096 :])
+        profile = Profile.open(home)
+        key = profile.key(os.urandom)
+        try:
+            rebuilt = await repair(profile, key)
+        except Error as error:
+            hopeless.append(error)
+            assert [one.name for one in home.glob("journal*")] == ["journal.db"]
+            continue
+        finally:
+            profile.close()
+        assert rebuilt is not None
+        assert rebuilt.kept + rebuilt.lost == _MESSAGES + 2
+        whole += not rebuilt.lost
+        rebuilt.old.unlink()
+        async with person(tmp_path, "Ann", online=False) as ann:
+            # Where the contact is lost, and has never written here, the room has no name.
+            found = [row.room for row in await ann.rooms()] if rebuilt.kept else []
+            kept = await _texts(ann, found[0]) if found else []
+            assert len(kept) == max(rebuilt.kept - 2, 0)
+            assert kept == [f"number {number}" for number in range(len(kept))]
+            assert not await find_damage(ann._parts.database)
+    [error] = hopeless
+    assert (error.code, error.message) == ("home-damaged", "the identity itself cannot be read")
+    assert "--repair" not in error.hint
+    assert "import" in error.hint
+    # Messages lie on 6 or 7 of more than 40 pages.
+    assert whole > len(copy) // 4096 * 2 // 3
+
+
+async def test_a_journal_that_was_cut_short_keeps_what_stands_before(tmp_path: Path) -> None:
     await _written(tmp_path)
     path = tmp_path / "Ann" / "journal.db"
-    data = bytearray(path.read_bytes())
-    # Somewhere within the rows of entries, whose pages are the last ones.
-    data[-len(data) // 8] ^= 1
-    path.write_bytes(data)
+    path.write_bytes(path.read_bytes()[:-4096])
     profile = Profile.open(tmp_path / "Ann")
-    rebuilt = await rebuild(profile, profile.key(os.urandom))
+    rebuilt = await repair(profile, profile.key(os.urandom))
     profile.close()
-    assert rebuilt.kept
+    assert rebuilt is not None
+    assert rebuilt.kept > _MESSAGES // 2
     async with person(tmp_path, "Ann", online=False) as ann:
         assert not await find_damage(ann._parts.database)
         await (await ann.room("Bob")).send("goes on")
+
+
+async def test_a_damaged_journal_is_kept_aside_beside_earlier_ones(tmp_path: Path) -> None:
+    await _written(tmp_path)
+    home = tmp_path / "Ann"
+    kept = []
+    for number in range(3):
+        profile = Profile.open(home)
+        key = profile.key(os.urandom)
+        path = profile.database_path
+        data = bytearray(path.read_bytes())
+        data[(4 + number) * 4096 + 9] ^= 1
+        path.write_bytes(data)
+        rebuilt = await repair(profile, key)
+        assert rebuilt is not None
+        kept.append((rebuilt.old, bytes(data)))
+        assert await repair(profile, key) is None, "a whole journal is left alone"
+        profile.close()
+    assert [old.name for old, _ in kept] == [
+        "journal.damaged",
+        "journal.damaged-2",
+        "journal.damaged-3",
+    ]
+    assert all(old.read_bytes() == data for old, data in kept)
+
+
+@pytest.mark.parametrize("state", ["missing", "empty"])
+async def test_of_a_journal_that_is_gone_all_say_the_same(tmp_path: Path, state: str) -> None:
+    await _written(tmp_path)
+    path = tmp_path / "Ann" / "journal.db"
+    path.unlink()
+    if state == "empty":
+        path.touch()
+    profile = Profile.open(tmp_path / "Ann")
+    key = profile.key(os.urandom)
+    told = []
+    for _ in range(2):
+        with pytest.raises(Error) as raised:
+            await repair(profile, key)
+        told.append((raised.value.code, raised.value.message, raised.value.hint))
+    with pytest.raises(Error) as raised:
+        check(profile, key)
+    told.append((raised.value.code, raised.value.message, raised.value.hint))
+    profile.close()
+    with pytest.raises(Error) as raised:
+        async with person(tmp_path, "Ann", online=False):
+            pass
+    told.append((raised.value.code, raised.value.message, raised.value.hint))
+    assert len(set(told)) == 1
+    assert f"is {state}" in told[0][1]
+    assert "--repair" not in told[0][2]
+    assert path.exists() == (state == "empty"), "nothing is made in its place"
+
+
+async def test_what_a_newer_version_wrote_is_left_alone(tmp_path: Path) -> None:
+    await _written(tmp_path)
+    profile = Profile.open(tmp_path / "Ann")
+    key = profile.key(os.urandom)
+    database = await Database.open(profile.database_path, key)
+    await database.aclose()
+    with closing(connect(profile.database_path, key)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(Error) as raised:
+        await repair(profile, key)
+    profile.close()
+    assert raised.value.code == "home-newer"
 
 
 async def test_a_whole_journal_is_kept_whole(tmp_path: Path) -> None:
@@ -257,4 +391,4 @@ async def test_every_table_is_copied_or_made_anew(tmp_path: Path) -> None:
     await database.aclose()
     names = {name for (name,) in found if not name.startswith(("words", "sqlite_"))}
     anew = {"chains", "entries", "causes", "unread", "amendments", "late", "unsettled"}
-    assert names == anew | set(repair._TABLES)
+    assert names == anew | set(remnants.TABLES)
