@@ -34,7 +34,8 @@ Connection = Any
 """A sqlcipher3 connection (the package ships no types).
 
 Its `memory` is a dict for what the writer's work remembers of entries that it has written. Whoever
-deletes entries clears it, and it is empty again once anything was undone.
+deletes entries clears it, and it is empty again once anything was undone. Its `again` opens another
+connection to the same file.
 """
 
 SCHEMA_VERSION = 12
@@ -125,6 +126,7 @@ class _Connection(sqlite.Connection):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.memory: dict[bytes, Any] = {}
+        self.again: Callable[[], Connection]
 
 
 class _Job:
@@ -314,6 +316,7 @@ def connect(path: Path, key: bytes) -> Connection:
         check_same_thread=False,
         factory=_Connection,
     )
+    connection.again = partial(connect, path, key)
     try:
         for pragma in (
             # SQLCipher would write of a wrong key to stderr, past us; it must come before the key.
