@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
@@ -39,10 +40,14 @@ connection to the same file.
 """
 
 SCHEMA_VERSION = 12
+_FAULTS = (sqlite.Error, MemoryError)
+"""What a statement raises: SQLCipher's word for a page that it cannot open or seal is NOMEM."""
 _JOINED_MAX = 256
 """Writes in one transaction: enough to share an fsync, few enough that none waits long."""
 _BUSY_S = 10.0
 """How long to wait for a lock of another program, such as a backup's."""
+_CLOSE_S = 15.0
+"""How long to wait for the threads to end: longer than for a lock."""
 
 
 class Database:
@@ -113,12 +118,15 @@ class Database:
         jobs.put(_Job(work, asyncio.get_running_loop(), settle))
 
     async def aclose(self) -> None:
-        """Finish what is queued, then close."""
+        """Finish what is queued, then close; a disk that does not answer is not waited for long."""
         threads, self._threads = self._threads, []
+        until = time.monotonic() + _CLOSE_S
         # The reader first: the writer's last checkpoint empties the log only when nobody reads it.
         for thread, jobs in zip(threads, (self._reads, self._writes), strict=False):
             jobs.put(None)
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, max(0, until - time.monotonic()))
+            if thread.is_alive():
+                _log.error("the database does not answer: %s is left behind", thread.name)
 
 
 # The package ships no types.
@@ -141,7 +149,7 @@ class _Job:
     def run(self, connection: Connection) -> None:
         try:
             self.outcome = (self._work(connection), None)
-        except sqlite.Error as error:
+        except _FAULTS as error:
             connection.memory.clear()
             self.fail(error)
         except BaseException as error:  # noqa: BLE001  (the thread serves others; handed to whoever asked)
@@ -150,8 +158,12 @@ class _Job:
                 error = _caused(RuntimeError("StopIteration left a transaction"), error)
             self.outcome = (None, error)
 
-    def fail(self, error: sqlite.Error) -> None:
+    def fail(self, error: BaseException) -> None:
         self.outcome = (None, _caused(_mapped(error), error))
+
+    @property
+    def met_damage(self) -> bool:
+        return isinstance(error := self.outcome[1], Error) and error.code == "home-damaged"
 
     def deliver(self) -> None:
         """In the loop's thread."""
@@ -210,11 +222,11 @@ def _run_writer(connection: Connection, jobs: _Queue) -> None:
     while not stop:
         batch, stop = _waiting(jobs)
         if batch:
-            _commit(connection, batch)
+            connection = _commit(connection, batch)
             _hand_over(batch)
-    with suppress(sqlite.Error):  # else the log is replayed at the next start
+    with suppress(*_FAULTS):  # else the log is replayed at the next start
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
+    _close(connection)
 
 
 def _waiting(jobs: _Queue) -> tuple[list[_Job], bool]:
@@ -232,14 +244,33 @@ def _waiting(jobs: _Queue) -> tuple[list[_Job], bool]:
     return batch, True
 
 
-def _commit(connection: Connection, batch: list[_Job]) -> None:
-    """Run the jobs in one transaction; where the transaction itself fails, each in its own."""
+def _commit(connection: Connection, batch: list[_Job], *, again: bool = False) -> Connection:
+    """Run the jobs in one transaction; where the transaction itself fails, each in its own.
+
+    Returns the connection to go on with: what met a bad page is run once more, on another.
+    """
+    failed = _transact(connection, batch)
+    # What was not undone is done.
+    undone = batch if failed is not None else [job for job in batch if job.met_damage]
+    damaged = any(job.met_damage for job in batch) or (failed is not None and _is_damage(failed))
+    if damaged:
+        connection = _renewed(connection)
+    if not again and (damaged or len(batch) > 1):
+        for job in undone:
+            connection = _commit(connection, [job], again=True)
+    elif failed is not None and batch[0].outcome[1] is None:
+        batch[0].fail(failed)
+    return connection
+
+
+def _transact(connection: Connection, batch: list[_Job]) -> BaseException | None:
+    """Run the jobs in one transaction; why it was undone, if it was."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         if len(batch) == 1:
             batch[0].run(connection)
             connection.execute("COMMIT" if batch[0].outcome[1] is None else "ROLLBACK")
-            return
+            return None
         for job in batch:
             connection.execute("SAVEPOINT job")
             job.run(connection)
@@ -248,28 +279,54 @@ def _commit(connection: Connection, batch: list[_Job]) -> None:
                 connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
         connection.execute("COMMIT")
-    except sqlite.Error as error:
+    except BaseException as error:  # noqa: BLE001  (each job is to have an outcome, and those to come)
         connection.memory.clear()
-        with suppress(sqlite.Error):
+        with suppress(*_FAULTS):
             connection.execute("ROLLBACK")
-        if len(batch) > 1:
-            for job in batch:
-                _commit(connection, [job])
-        elif batch[0].outcome[1] is None:
-            batch[0].fail(error)
+        return error
+    return None
 
 
 def _run_reader(connection: Connection, jobs: _Queue) -> None:
     while (job := jobs.get()) is not None:
-        try:
-            connection.execute("BEGIN")
-            job.run(connection)
-        except sqlite.Error as error:
-            job.fail(error)
-        with suppress(sqlite.Error):
-            connection.execute("ROLLBACK")
+        _look(connection, job)
+        if job.met_damage:
+            # On another: it may have been a job before this one that met the bad page.
+            _look(connection := _reading(_renewed(connection)), job)
+        if job.met_damage:
+            connection = _reading(_renewed(connection))
         _hand_over([job])
-    connection.close()
+    _close(connection)
+
+
+def _look(connection: Connection, job: _Job) -> None:
+    try:
+        connection.execute("BEGIN")
+        job.run(connection)
+    except BaseException as error:  # noqa: BLE001  (each job is to have an outcome, and those to come)
+        job.fail(error)
+    with suppress(*_FAULTS):
+        connection.execute("ROLLBACK")
+
+
+def _reading(connection: Connection) -> Connection:
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _renewed(connection: Connection) -> Connection:
+    """Another in its place: after one bad page SQLCipher refuses all others for good."""
+    try:
+        other = connection.again()
+    except _FAULTS:  # then this one will tell it, job by job
+        return connection
+    _close(connection)
+    return other
+
+
+def _close(connection: Connection) -> None:
+    with suppress(*_FAULTS):
+        connection.close()
 
 
 def _prepare(path: Path, key: bytes) -> tuple[Connection, Connection]:
@@ -289,9 +346,8 @@ def _prepare(path: Path, key: bytes) -> tuple[Connection, Connection]:
                 writer.executescript(
                     f"BEGIN IMMEDIATE;\n{body}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
                 )
-            reader = opened.enter_context(closing(connect(path, key)))
-            reader.execute("PRAGMA query_only=ON")
-        except sqlite.Error as error:
+            reader = _reading(opened.enter_context(closing(connect(path, key))))
+        except _FAULTS as error:
             raise _opening(path, error) from error
         opened.pop_all()
     return writer, reader
@@ -302,7 +358,7 @@ def faults(path: Path) -> Iterator[None]:
     """SQLite's errors as errors.Error, while `path` is opened, made or read."""
     try:
         yield
-    except sqlite.Error as error:
+    except _FAULTS as error:
         raise _opening(path, error) from error
 
 
@@ -334,7 +390,7 @@ def connect(path: Path, key: bytes) -> Connection:
             "wal_autocheckpoint=1000",
         ):
             connection.execute(f"PRAGMA {pragma}")
-    except sqlite.Error:
+    except _FAULTS:
         connection.close()
         raise
     return connection
@@ -376,16 +432,25 @@ def _opening(path: Path, error: sqlite.Error) -> Error:
     return _disk_full() if full else _mapped(error)
 
 
-def _mapped(error: sqlite.Error) -> Error:
+def _is_damage(error: BaseException) -> bool:
+    extended: int = getattr(error, "sqlite_errorcode", 0)
+    return (
+        isinstance(error, MemoryError)
+        or extended & 0xFF in (sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB)
+        or extended in _IOERR_READING
+    )
+
+
+def _mapped(error: BaseException) -> Error:
     """What a person should be told of a database's error."""
     extended: int = getattr(error, "sqlite_errorcode", 0)
     primary = extended & 0xFF
     if primary == sqlite.SQLITE_FULL or extended == _IOERR_SHMSIZE:
         return _disk_full()
-    if primary in (sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB) or extended in _IOERR_READING:
+    if _is_damage(error):
         return Error(
             "home-damaged",
-            f"the profile's database cannot be read: {error}",
+            f"the profile's database cannot be read: {str(error) or 'a page is damaged'}",
             "p2pchat doctor --repair keeps what is whole, and friends bring back the rest; "
             "or restore the profile from a copy",
         )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,95 @@ async def test_a_flipped_bit_is_found_and_named(path: Path, key: bytes) -> None:
         await database.read(lambda tx: tx.execute("SELECT * FROM meta").fetchall())
     assert raised.value.code == "home-damaged"
     await database.aclose()
+
+
+async def _damaged(path: Path, key: bytes) -> Database:
+    """Has two tables of which one, `meta`, has a page that cannot be read."""
+    database = await Database.open(path, key)
+    await database.write(lambda tx: tx.execute("CREATE TABLE other (x)"))
+    for i in range(100):
+        await database.write(putting(f"n{i}", bytes(900)))
+    await database.aclose()
+    data = bytearray(path.read_bytes())
+    data[-2000] ^= 1
+    path.write_bytes(data)
+    return await Database.open(path, key)
+
+
+def _meet_damage(tx: Connection) -> None:
+    with suppress(sqlite.Error, MemoryError):
+        tx.execute("SELECT * FROM meta").fetchall()
+
+
+async def test_damage_fails_what_meets_it_and_nothing_after_it(path: Path, key: bytes) -> None:
+    database = await _damaged(path, key)
+
+    def add(tx: Connection) -> None:
+        tx.execute("INSERT INTO other VALUES (1)")
+
+    def spoil(tx: Connection) -> None:
+        add(tx)
+        tx.execute("UPDATE meta SET value = zeroblob(901)")
+
+    def quietly(tx: Connection) -> None:
+        add(tx)
+        _meet_damage(tx)
+
+    async with asyncio.timeout(30):
+        for bad in (spoil, quietly):
+            with pytest.raises(Error) as raised:
+                await database.write(bad)
+            assert raised.value.code == "home-damaged"
+            await database.write(add)
+        async with Gate(database) as gate:
+            waiting = asyncio.gather(
+                *(database.write(work) for work in (add, spoil, add, quietly, add)),
+                return_exceptions=True,
+            )
+            await asyncio.sleep(0)
+            gate.release()
+            outcomes = await waiting
+        assert [isinstance(one, Error) for one in outcomes] == [False, True, False, True, False]
+        with pytest.raises(Error) as raised:
+            await database.read(lambda tx: tx.execute("SELECT * FROM meta").fetchall())
+        assert raised.value.code == "home-damaged"
+        for _ in range(2):
+            await database.read(_meet_damage)
+            count = await database.read(lambda tx: tx.execute("SELECT x FROM other").fetchall())
+            assert len(count) == 5
+        with pytest.raises(Error):
+            await database.read(add)
+        await database.aclose()
+
+
+@pytest.mark.parametrize("raised", [MemoryError, Odd, SystemError, RecursionError])
+async def test_nothing_ends_the_threads(database: Database, raised: type[BaseException]) -> None:
+    def fail(tx: Connection) -> None:
+        raise raised
+
+    async with asyncio.timeout(30):
+        for _ in range(2):
+            outcomes = await asyncio.gather(
+                database.write(fail),
+                database.read(fail),
+                database.write(fail),
+                return_exceptions=True,
+            )
+            expected = Error if raised is MemoryError else raised
+            assert [type(one) for one in outcomes] == [expected] * 3
+            await database.write(putting("goes on"))
+            assert "goes on" in await database.read(names)
+
+
+async def test_closing_waits_only_so_long_for_a_disk_that_does_not_answer(
+    path: Path, key: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_CLOSE_S", 0.2)
+    database = await Database.open(path, key)
+    async with Gate(database) as gate:
+        await asyncio.wait_for(database.aclose(), 30)
+        assert "p2pchat-write is left behind" in caplog.text
+        gate.release()
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(path: Path, key: bytes) -> None:
