@@ -13,6 +13,7 @@ from p2pchat.api.attach import attached, host, running_process, settings
 from p2pchat.api.client import NotRunning
 from p2pchat.cli import logs
 from p2pchat.cli.command import Common, command
+from p2pchat.cli.ending import ending_in_time
 from p2pchat.cli.invite import greet
 from p2pchat.cli.output import Output
 from p2pchat.cli.streams import is_secret
@@ -56,7 +57,8 @@ async def _stay(out: Output, common: Common) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, node.stop.set)
         out.note(f"{node.name} is up (process {os.getpid()}); Ctrl-C or p2pchat down ends it")
-        await node.stop.wait()
+        with ending_in_time():
+            await node.stop.wait()
 
 
 async def ensure_up(out: Output, common: Common) -> None:
