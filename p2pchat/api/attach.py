@@ -160,6 +160,7 @@ async def host(
     *,
     online: bool,
     passphrase: Passphrase | None = None,
+    only_read: bool = False,
 ) -> AsyncIterator[Attached]:
     """A node in this process, and a client to it. Raises what `Node.open` raises."""
     from p2pchat.api.server import serve
@@ -167,7 +168,14 @@ async def host(
 
     stop = asyncio.Event()
     async with (
-        Node.open(home, config=config, name=name, online=online, passphrase=passphrase) as node,
+        Node.open(
+            home,
+            config=config,
+            name=name,
+            online=online,
+            passphrase=passphrase,
+            only_read=only_read,
+        ) as node,
         serve(node, stop),
         Client.open(node.profile.socket_path) as client,
     ):
@@ -213,7 +221,9 @@ async def _reach(
             pass
         try:
             config = settings(home, given)
-            hosted = host(home, config, name, online=online, passphrase=passphrase)
+            hosted = host(
+                home, config, name, online=online, passphrase=passphrase, only_read=not online
+            )
             return await stack.enter_async_context(hosted)
         except errors.Busy as error:
             if error.code != "home-in-use" or asyncio.get_running_loop().time() > deadline:

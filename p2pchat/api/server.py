@@ -18,8 +18,9 @@ import msgspec
 from aiohttp import ClientConnectionError, web
 
 from p2pchat import errors, events
-from p2pchat.api.routes import ROUTES
+from p2pchat.api.routes import READING, ROUTES
 from p2pchat.node.node import Node
+from p2pchat.store.database import disk_full
 from p2pchat.store.profile import unwritable
 
 __all__ = ["TOKEN_FILE", "serve"]
@@ -120,6 +121,8 @@ class _Handler:
     async def _stream(self, name: str, body: bytes, response: web.StreamResponse) -> None:
         if name not in ROUTES:
             raise errors.Usage("usage", f"there is no route {name!r}", "see docs/architecture.md")
+        if self._node.only_read and name not in READING:
+            raise disk_full()
         kind, handler = ROUTES[name]
         try:
             asked = msgspec.json.decode(body or b"{}", type=kind)

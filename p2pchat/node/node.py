@@ -27,12 +27,11 @@ from p2pchat.node import history, magnets
 from p2pchat.node.bus import Bus, Subscription
 from p2pchat.node.directory import Directory
 from p2pchat.node.meeting import Invitation, Meeting
-from p2pchat.node.owner import Owner
+from p2pchat.node.opening import open_journal
 from p2pchat.node.parts import Parts
 from p2pchat.node.room import Room
 from p2pchat.node.status import status
 from p2pchat.node.sync import sync, sync_rows
-from p2pchat.store.database import Database
 from p2pchat.store.keyfile import Passphrase
 from p2pchat.store.profile import Profile, default_home
 from p2pchat.text import checked_name
@@ -59,6 +58,7 @@ class Node:
         self._directory = Directory(parts)
         self._meeting = Meeting(parts, self._directory)
         self._key = key
+        self.only_read = parts.database.only_read
         self._started = time.monotonic()
 
     @classmethod
@@ -71,8 +71,12 @@ class Node:
         name: str | None = None,
         online: bool = True,
         passphrase: str | Passphrase | None = None,
+        only_read: bool = False,
     ) -> AsyncIterator["Node"]:
         """Lock the profile (made if it is not there) and run a node on it.
+
+        `only_read`: without a network, and where the disk is full, what is there can be read; the
+        node has `only_read` then, and what is written with it is lost.
 
         `name` is used where an identity has to be made; `passphrase`, or what a call of it answers,
         where the profile is locked by one. Raises errors.Busy `home-in-use`, `home-locked`;
@@ -88,14 +92,16 @@ class Node:
             given = passphrase if callable(passphrase) else lambda: passphrase
             key = await asyncio.to_thread(profile.key, os.urandom, given)
             profile.check_database()
-            database = await Database.open(profile.database_path, key)
+            database, owner, incarnation = await open_journal(
+                profile, key, chosen, reading=only_read and not online
+            )
             stack.push_async_callback(database.aclose)
             bus = Bus()
             stack.callback(bus.close)
-            owner, incarnation = await Owner.load(database, profile, chosen, os.urandom)
             parts = await Parts.load(profile, config, database, bus, owner, incarnation)
             node = cls(parts, key)
-            stack.push_async_callback(parts.marks.save)
+            if not database.only_read:
+                stack.push_async_callback(parts.marks.save)
             if online:
                 # Here, so that an offline command does not pay for aiortc, zeroconf and libtorrent.
                 from p2pchat.node.online import networked

@@ -41,6 +41,11 @@ class Owner:
         beside = await asyncio.to_thread(profile.generation)
         mark = await asyncio.to_thread(_mark, profile)
 
+        if database.only_read:
+            # Nothing is written in this opening, so that it does not count.
+            identity, incarnation = await database.read(_stored)
+            return cls(database, identity, created=False), incarnation
+
         def read(tx: Connection) -> tuple[Identity, bytes, bool, int]:
             stored, incarnation = meta.get(tx, "identity"), meta.get(tx, "incarnation")
             within = int(meta.get(tx, "generation") or b"0")
@@ -103,6 +108,13 @@ class Owner:
             device=id_text(self.identity.device),
             created=self.created,
         )
+
+
+def _stored(tx: Connection) -> tuple[Identity, bytes]:
+    stored, incarnation = meta.get(tx, "identity"), meta.get(tx, "incarnation")
+    if stored is None or incarnation is None:
+        raise Error("disk-full", "the disk is full: no identity can be made", "free some space")
+    return msgspec.msgpack.decode(stored, type=Identity), incarnation
 
 
 _Mark = tuple[str, int]

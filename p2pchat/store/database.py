@@ -22,7 +22,7 @@ import sqlcipher3.dbapi2 as sqlite
 
 from p2pchat.errors import Busy, Error
 
-__all__ = ["SCHEMA_VERSION", "Connection", "Database", "connect", "faults"]
+__all__ = ["SCHEMA_VERSION", "Connection", "Database", "connect", "disk_full", "faults"]
 
 # Neither type binds directly (pysqlite's `_need_adapt` leaves both out): for each value the driver
 # would look for two adapting methods that are not there, 0.6 us where these take 0.1.
@@ -53,27 +53,32 @@ _CLOSE_S = 15.0
 class Database:
     """Open with `await Database.open(path, key)`; close with `aclose`."""
 
-    def __init__(self, writer: Connection, reader: Connection) -> None:
+    def __init__(self, writer: Connection, reader: Connection | None) -> None:
+        self.only_read = reader is None
+        """Whether nothing that is written is kept."""
         self._writes: _Queue = queue.SimpleQueue()
-        self._reads: _Queue = queue.SimpleQueue()
+        self._reads: _Queue = queue.SimpleQueue() if reader else self._writes
         self._threads = [
             threading.Thread(target=run, args=(connection, jobs), name=name, daemon=True)
             for run, connection, jobs, name in (
                 (_run_reader, reader, self._reads, "p2pchat-read"),
-                (_run_writer, writer, self._writes, "p2pchat-write"),
+                (_run_writer if reader else _run_passing, writer, self._writes, "p2pchat-write"),
             )
+            if connection
         ]
         for thread in self._threads:
             thread.start()
 
     @classmethod
-    async def open(cls, path: Path, key: bytes) -> "Database":
-        """Open or create it. `key` is 32 random bytes.
+    async def open(cls, path: Path, key: bytes, *, only_read: bool = False) -> "Database":
+        """Open or create it. `key` is 32 random bytes. `only_read`: what is there, on a disk that
+        is full; what is written is in memory, and lost when it is closed.
 
         Raises errors.Error: `home-damaged`, `home-newer`, `home-unwritable`, `disk-full`; Busy
         `home-in-use` where another program holds the file.
         """
-        return cls(*await asyncio.to_thread(_prepare, path, key))
+        prepare = _prepare_to_read if only_read else _prepare
+        return cls(*await asyncio.to_thread(prepare, path, key))
 
     async def write(
         self, work: Callable[[Connection], T], then: Callable[[T], None] | None = None
@@ -122,7 +127,8 @@ class Database:
         threads, self._threads = self._threads, []
         until = time.monotonic() + _CLOSE_S
         # The reader first: the writer's last checkpoint empties the log only when nobody reads it.
-        for thread, jobs in zip(threads, (self._reads, self._writes), strict=False):
+        queues = (self._writes,) if self.only_read else (self._reads, self._writes)
+        for thread, jobs in zip(threads, queues, strict=False):
             jobs.put(None)
             await asyncio.to_thread(thread.join, max(0, until - time.monotonic()))
             if thread.is_alive():
@@ -226,6 +232,25 @@ def _run_writer(connection: Connection, jobs: _Queue) -> None:
             _hand_over(batch)
     with suppress(*_FAULTS):  # else the log is replayed at the next start
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _close(connection)
+
+
+def _run_passing(connection: Connection, jobs: _Queue) -> None:
+    """All jobs in one transaction, which is undone at the end."""
+    while (job := jobs.get()) is not None:
+        try:
+            if not connection.in_transaction:
+                connection.execute("BEGIN")
+            connection.execute("SAVEPOINT job")
+            job.run(connection)
+            if job.outcome[1] is not None:
+                connection.execute("ROLLBACK TO job")
+            connection.execute("RELEASE job")
+        except BaseException as error:  # noqa: BLE001  (each job is to have an outcome, and those to come)
+            job.fail(error)
+        _hand_over([job])
+    with suppress(*_FAULTS):
+        connection.execute("ROLLBACK")
     _close(connection)
 
 
@@ -353,6 +378,17 @@ def _prepare(path: Path, key: bytes) -> tuple[Connection, Connection]:
     return writer, reader
 
 
+def _prepare_to_read(path: Path, key: bytes) -> tuple[Connection, None]:
+    """One connection, which needs no place on the disk."""
+    with faults(path), ExitStack() as opened:
+        connection = opened.enter_context(closing(connect(path, key, only_read=True)))
+        if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+            raise disk_full()  # it is to be made, or brought up to date
+        connection.execute("PRAGMA cache_spill=OFF")
+        opened.pop_all()
+    return connection, None
+
+
 @contextmanager
 def faults(path: Path) -> Iterator[None]:
     """SQLite's errors as errors.Error, while `path` is opened, made or read."""
@@ -362,23 +398,30 @@ def faults(path: Path) -> Iterator[None]:
         raise _opening(path, error) from error
 
 
-def connect(path: Path, key: bytes) -> Connection:
-    """A connection of one's own; errors are SQLite's own (see `faults`)."""
+def connect(path: Path, key: bytes, *, only_read: bool = False) -> Connection:
+    """A connection of one's own; errors are SQLite's own (see `faults`).
+
+    `only_read`: for a file that nobody writes to, with the index of its log in memory. Any other
+    puts that on the disk, and cannot read where it is full.
+    """
     # Opened here, used in one other thread from then on.
     connection = sqlite.connect(
-        str(path),
+        path.absolute().as_uri() + "?mode=rw&vfs=unix-none" if only_read else str(path),
+        uri=only_read,
         isolation_level=None,
         timeout=_BUSY_S,
         check_same_thread=False,
         factory=_Connection,
     )
-    connection.again = partial(connect, path, key)
+    connection.again = partial(connect, path, key, only_read=only_read)
     try:
         for pragma in (
             # SQLCipher would write of a wrong key to stderr, past us; it must come before the key.
             "cipher_log=OFF",
             # The key is raw: no key derivation, so that opening stays fast.
             f"key=\"x'{key.hex()}'\"",
+            # Before the first look at the log: then its index is in memory.
+            f"locking_mode={'EXCLUSIVE' if only_read else 'NORMAL'}",
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
@@ -418,7 +461,8 @@ _IOERR_SHMSIZE = 4874
 """The index of the log could not grow: the disk is full, and SQLite does not say so."""
 
 
-def _disk_full() -> Error:
+def disk_full() -> Error:
+    """What whoever wants to write is told."""
     return Error(
         "disk-full",
         "the disk is full: nothing was written",
@@ -429,7 +473,7 @@ def _disk_full() -> Error:
 def _opening(path: Path, error: sqlite.Error) -> Error:
     # Where the log cannot be made for want of space, SQLite says only "disk I/O error".
     full = os.statvfs(path.parent).f_bavail == 0
-    return _disk_full() if full else _mapped(error)
+    return disk_full() if full else _mapped(error)
 
 
 def _is_damage(error: BaseException) -> bool:
@@ -446,7 +490,7 @@ def _mapped(error: BaseException) -> Error:
     extended: int = getattr(error, "sqlite_errorcode", 0)
     primary = extended & 0xFF
     if primary == sqlite.SQLITE_FULL or extended == _IOERR_SHMSIZE:
-        return _disk_full()
+        return disk_full()
     if _is_damage(error):
         return Error(
             "home-damaged",

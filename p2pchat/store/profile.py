@@ -84,8 +84,10 @@ class Profile:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
-            os.close(descriptor)
-            raise unwritable(home, error) from error
+            # Who it is, others need not know; whether the disk is full matters to who writes.
+            if not _is_full(error):
+                os.close(descriptor)
+                raise unwritable(home, error) from error
         return cls(home, descriptor)
 
     @staticmethod
@@ -281,9 +283,13 @@ def _write_durably(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def unwritable(home: Path, error: OSError) -> Error:
     """An OSError on the profile, as an error for people."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _is_full(error):
         return Error(
             "disk-full",
             f"the disk of {home} is full",

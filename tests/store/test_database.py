@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import sqlcipher3.dbapi2 as sqlite
 
 from p2pchat.errors import Busy, Error
 from p2pchat.store import database as module
-from p2pchat.store import meta
+from p2pchat.store import meta, snapshot
 from p2pchat.store.database import Connection, Database
 
 
@@ -329,6 +330,34 @@ async def test_closing_waits_only_so_long_for_a_disk_that_does_not_answer(
         await asyncio.wait_for(database.aclose(), 30)
         assert "p2pchat-write is left behind" in caplog.text
         gate.release()
+
+
+async def test_what_is_only_read_has_the_log_as_well_and_keeps_nothing(
+    path: Path, key: bytes, tmp_path: Path
+) -> None:
+    database = await Database.open(path, key)
+    await database.write(putting("a"))
+    copy = tmp_path / "copy" / path.name
+    copy.parent.mkdir()
+    for end in ("", "-wal"):  # as a crash leaves it
+        shutil.copy(path.with_name(path.name + end), copy.with_name(copy.name + end))
+    await database.aclose()
+    for _ in range(2):
+        database = await Database.open(copy, key, only_read=True)
+        assert await database.read(names) == ["a"]
+        await database.write(putting("passing", bytes(1 << 20)))
+        with pytest.raises(Error):
+            await database.write(refused)
+        assert await database.read(names) == ["a", "passing"]
+        assert await database.read(snapshot.damage) == []
+        assert not copy.with_name(copy.name + "-shm").exists()
+        await database.aclose()
+        with pytest.raises(Error, match="closed"):
+            await database.read(names)
+    with pytest.raises(Error) as raised:
+        await Database.open(tmp_path / "none.db", key, only_read=True)
+    assert raised.value.code == "home-unwritable"
+    assert not (tmp_path / "none.db").exists()
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(path: Path, key: bytes) -> None:

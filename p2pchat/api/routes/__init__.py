@@ -23,7 +23,7 @@ from p2pchat.api.routes.asking import NameRequest, Nothing, Request, RoomRequest
 if TYPE_CHECKING:
     from p2pchat.node.node import Node
 
-__all__ = ["ROUTES"]
+__all__ = ["READING", "ROUTES"]
 
 ROUTES: dict[str, tuple[type[Request], Callable[["Node", Any], Stream]]] = {
     "identity": (Nothing, profile.identity),
@@ -77,3 +77,8 @@ ROUTES: dict[str, tuple[type[Request], Callable[["Node", Any], Stream]]] = {
     "events": (Nothing, profile.feed),
 }
 """POST /v1/NAME with the request as JSON."""
+READING = frozenset({
+    "identity", "status", "peers", "people", "safety-numbers", "rooms", "members", "room", "pins",
+    "versions", "log", "exports", "doctor", "files",
+})  # fmt: skip
+"""Those that are of use where nothing can be written."""
