@@ -4,20 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.harness.homes import Home
 
 _SECRET = {"P2PCHAT_PASSPHRASE": "x"}
-
-
-@pytest.fixture
-def written(ann: Home) -> Home:
-    ann.run("room", "create", "R")
-    for letter in "xyz":
-        # More than a pipe holds.
-        ann.run("send", "R", "-", stdin=60_000 * letter)
-    return ann
 
 
 def _pipe(source: Home, target: Home, *export: str) -> tuple[int, bytes]:

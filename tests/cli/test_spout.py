@@ -8,15 +8,6 @@ import pytest
 from tests.harness.homes import Home
 
 
-@pytest.fixture
-def written(ann: Home) -> Home:
-    ann.run("room", "create", "R")
-    for letter in "xyz":
-        # More than a pipe holds.
-        ann.run("send", "R", "-", stdin=60_000 * letter)
-    return ann
-
-
 def test_an_export_goes_to_stdout_and_to_no_file(written: Home, tmp_path: Path) -> None:
     file = tmp_path / "file"
     written.run("export", "-o", str(file))

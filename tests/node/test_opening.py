@@ -1,9 +1,6 @@
 """On a full disk a profile is read as it is, and nothing of that opening stays."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from p2pchat.api.server import serve
 from p2pchat.errors import Error
 from p2pchat.node.node import Node
 from p2pchat.store.database import Database, disk_full
+from tests.harness.mounts import needs_mounts, with_mounts
 from tests.node.people import acquaint, person
 
 _open = Database.open
@@ -97,10 +95,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@needs_mounts
 def test_a_disk_without_a_byte_left_can_be_read(tmp_path: Path) -> None:
-    run = ["unshare", "--mount", sys.executable, "-c", _ON_A_FULL_DISK, str(tmp_path)]
-    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this machine allows no mount namespace")
-    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    done = with_mounts(_ON_A_FULL_DISK, tmp_path)
     assert done.stdout.split() == ["disk-full", "hello", "False"], done.stderr

@@ -19,6 +19,7 @@ from p2pchat.errors import Busy, Error
 from p2pchat.store import database as module
 from p2pchat.store import meta, snapshot
 from p2pchat.store.database import Connection, Database
+from tests.harness.mounts import needs_mounts, with_mounts
 
 
 class Gate:
@@ -228,21 +229,6 @@ async def test_a_file_that_is_no_database_is_a_damaged_home(path: Path, key: byt
     assert raised.value.code == "home-damaged"
 
 
-async def test_a_flipped_bit_is_found_and_named(path: Path, key: bytes) -> None:
-    database = await Database.open(path, key)
-    for i in range(100):
-        await database.write(putting(f"n{i}", bytes(900)))
-    await database.aclose()
-    data = bytearray(path.read_bytes())
-    data[-2000] ^= 1
-    path.write_bytes(data)
-    database = await Database.open(path, key)
-    with pytest.raises(Error) as raised:
-        await database.read(lambda tx: tx.execute("SELECT * FROM meta").fetchall())
-    assert raised.value.code == "home-damaged"
-    await database.aclose()
-
-
 async def _damaged(path: Path, key: bytes) -> Database:
     """Has two tables of which one, `meta`, has a page that cannot be read."""
     database = await Database.open(path, key)
@@ -254,6 +240,14 @@ async def _damaged(path: Path, key: bytes) -> Database:
     data[-2000] ^= 1
     path.write_bytes(data)
     return await Database.open(path, key)
+
+
+async def test_a_flipped_bit_is_found_and_named(path: Path, key: bytes) -> None:
+    database = await _damaged(path, key)
+    with pytest.raises(Error) as raised:
+        await database.read(lambda tx: tx.execute("SELECT * FROM meta").fetchall())
+    assert raised.value.code == "home-damaged"
+    await database.aclose()
 
 
 def _meet_damage(tx: Connection) -> None:
@@ -487,12 +481,9 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@needs_mounts
 def test_a_disk_that_fills_up_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    run = ["unshare", "--mount", sys.executable, "-c", _ON_A_SMALL_DISK, str(tmp_path)]
-    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this machine allows no mount namespace")
-    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    done = with_mounts(_ON_A_SMALL_DISK, tmp_path)
     assert done.stdout.split() == ["disk-full", "True", "home-unwritable"], done.stderr
 
 
